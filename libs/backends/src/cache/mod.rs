@@ -1,0 +1,39 @@
+//! What can be lost without losing a message: shortcuts past the store.
+//!
+//! Every value may vanish at any time, and a caller that finds none reads the store. A value is only ever
+//! raised. Nothing here is waited for longer than a short time-out.
+
+pub mod embedded;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use protocol::UserId;
+
+use crate::Result;
+
+/// Keeps shortcuts.
+#[async_trait]
+pub trait Cache: Send + Sync {
+    /// The highest seq of each inbox as last raised no longer than `age_max` ago, in the order asked.
+    ///
+    /// # Errors
+    /// `Transient`; callers go to the store.
+    async fn inbox_tops(&self, users: &[UserId], age_max: Duration) -> Result<Vec<Option<u64>>>;
+
+    /// Raises the highest seq of inboxes as just read from, or written to, the store. A lower value than the
+    /// one there is not taken, but renews its age.
+    ///
+    /// # Errors
+    /// `Transient`; callers go on without it.
+    async fn raise_inbox_tops(&self, tops: &[(UserId, u64)]) -> Result<()>;
+}
+
+/// Opens the cache that a URL names: `embedded:`.
+///
+/// # Errors
+/// An unknown scheme, or what the implementation fails with.
+pub async fn open(url: &str) -> Result<Arc<dyn Cache>> {
+    crate::open::by_scheme(url, "cache", &[("embedded", |rest: &str| embedded::open(rest))]).await
+}

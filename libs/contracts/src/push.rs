@@ -1,0 +1,106 @@
+//! What im, consumer and logic ask of push.
+//!
+//! Unicasts and multicasts are calls. Messages for rooms and for everybody are records in topic `push`: see
+//! [`Record`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use protocol::client::{Message, RoomMessage};
+use protocol::operation::Operation;
+use protocol::{ConnectionId, UserId};
+
+use crate::Result;
+
+/// A stored message for one user.
+#[derive(Debug, Clone)]
+pub struct StoredPush {
+    /// Whom it is for.
+    pub user: UserId,
+    /// Its seq in that user's inbox.
+    pub inbox_seq: u64,
+    /// The message, without an inbox seq.
+    pub message: Arc<Message>,
+    /// The connection whose reply already carried the inbox seq.
+    pub except: Option<ConnectionId>,
+}
+
+/// What became of a push to one user or key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// At least one connection was there, and its proxy has taken the push.
+    Queued,
+    /// No connection is there.
+    Offline,
+    /// It is not known whether a connection is there.
+    Unknown,
+}
+
+impl Outcome {
+    /// The word that the server API says.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Offline => "offline",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Hands frames to the proxies that hold the receivers.
+#[async_trait]
+pub trait Push: Send + Sync {
+    /// Pushes stored messages, in their order for each user. When it answers, the proxies that were found have
+    /// taken them; who is offline gets them from the inbox.
+    ///
+    /// # Errors
+    /// What the router failed with. The caller's intent stays, and a sweep hands it on again.
+    async fn push_stored(&self, pushes: Vec<StoredPush>) -> Result<()>;
+
+    /// Pushes bytes under an operation to all connections of each user; answers in the order asked.
+    ///
+    /// # Errors
+    /// What the router failed with.
+    async fn push_to_users(
+        &self,
+        users: Vec<UserId>,
+        operation: Operation,
+        body: Bytes,
+    ) -> Result<Vec<Outcome>>;
+
+    /// Pushes bytes under an operation to the connection of each key; answers in the order asked.
+    ///
+    /// # Errors
+    /// What the router failed with.
+    async fn push_to_keys(
+        &self,
+        keys: Vec<String>,
+        operation: Operation,
+        body: Bytes,
+    ) -> Result<Vec<Outcome>>;
+}
+
+/// The name of the topic that carries [`Record`]s; the key of a record is the room, empty for everybody.
+pub const TOPIC: &str = "push";
+
+/// A message for a room or for everybody, as it stands in topic `push`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Record {
+    /// The room; empty: everybody.
+    #[prost(string, tag = "1")]
+    pub room: String,
+    /// What a member of the room sent; else `operation` and `body` count.
+    #[prost(message, optional, tag = "2")]
+    pub message: Option<RoomMessage>,
+    /// The operation of what the business sends.
+    #[prost(int32, tag = "3")]
+    pub operation: i32,
+    /// The bytes of what the business sends.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub body: Bytes,
+    /// For everybody: connections per second in all; 0 as fast as it can.
+    #[prost(uint32, tag = "5")]
+    pub speed: u32,
+}

@@ -1,0 +1,52 @@
+//! Compiles client.proto without `protoc`, and gives its messages their JSON names.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=proto/client.proto");
+    let descriptors = protox::compile(["proto/client.proto"], ["proto"])?;
+    let mut config = prost_build::Config::new();
+    config.bytes(["."]);
+    config.type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]");
+    config.type_attribute(".", "#[serde(rename_all = \"camelCase\")]");
+    config.message_attribute(".", "#[serde(default)]");
+    for number in ["Message.message_id", "SendReply.message_id"] {
+        config.field_attribute(
+            format!(".anser.v1.{number}"),
+            "#[serde(with = \"crate::json::number_as_string\")]",
+        );
+    }
+    for bytes in ["Custom.body", "OperationPush.body"] {
+        config
+            .field_attribute(format!(".anser.v1.{bytes}"), "#[serde(with = \"crate::json::base64_bytes\")]");
+    }
+    config.field_attribute(
+        ".anser.v1.RoomMessage.body",
+        "#[serde(with = \"crate::json::base64_bytes_if_present\", skip_serializing_if = \"Option::is_none\")]",
+    );
+    for optional in [
+        "Auth.inbox_seq",
+        "SendReply.inbox_seq",
+        "Message.inbox_seq",
+        "Message.to",
+        "RoomMessage.sender",
+        "RoomMessage.client_message_id",
+        "RoomMessage.time_ms",
+        "RoomMessage.op",
+        "Reconnect.url",
+        "Send.to",
+    ] {
+        config.field_attribute(
+            format!(".anser.v1.{optional}"),
+            "#[serde(skip_serializing_if = \"Option::is_none\")]",
+        );
+    }
+    config.compile_fds(descriptors)?;
+
+    // An attribute set by path on a oneof field would also stand on its variants, so it is set here.
+    let generated = std::path::Path::new(&std::env::var("OUT_DIR")?).join("anser.v1.rs");
+    let source = std::fs::read_to_string(&generated)?;
+    std::fs::write(
+        &generated,
+        source.replace("#[prost(oneof = ", "#[serde(flatten)]\n    #[prost(oneof = "),
+    )?;
+    Ok(())
+}
