@@ -270,6 +270,26 @@ impl SharedMessage {
         Self { encoding, rest }
     }
 
+    /// The JSON of the message alone, as a stock goim client gets it in a push's body.
+    ///
+    /// # Panics
+    /// Where the message was encoded as protobuf.
+    #[must_use]
+    pub fn json_with_inbox_seq(&self, inbox_seq: u64) -> Bytes {
+        assert_eq!(self.encoding, Encoding::Json, "goim clients get JSON");
+        let mut out = BytesMut::with_capacity(self.rest.len() + 36);
+        self.put_json(inbox_seq, &mut out);
+        out.freeze()
+    }
+
+    fn put_json(&self, inbox_seq: u64, out: &mut BytesMut) {
+        out.put_slice(b"{\"inboxSeq\":");
+        out.put_slice(inbox_seq.to_string().as_bytes());
+        out.put_u8(b',');
+        // A message always has fields, so the rest begins with "{" and something behind it.
+        out.put_slice(&self.rest[1..]);
+    }
+
     /// The push for the receiver whose inbox seq this is: the same bytes as [`encode_push`] up to the order of
     /// fields.
     #[must_use]
@@ -277,11 +297,8 @@ impl SharedMessage {
         match self.encoding {
             Encoding::Json => {
                 let mut out = BytesMut::with_capacity(self.rest.len() + 48);
-                out.put_slice(b"{\"message\":{\"inboxSeq\":");
-                out.put_slice(inbox_seq.to_string().as_bytes());
-                out.put_u8(b',');
-                // A message always has fields, so the rest begins with "{" and something behind it.
-                out.put_slice(&self.rest[1..]);
+                out.put_slice(b"{\"message\":");
+                self.put_json(inbox_seq, &mut out);
                 out.put_u8(b'}');
                 out.freeze()
             }
@@ -298,9 +315,9 @@ impl SharedMessage {
     }
 }
 
-/// The JSON of a stored message as a stock goim client gets it in a push's body.
+/// The JSON of a room's message as a stock goim client gets it in a push's body.
 #[must_use]
-pub fn message_json(message: &client::Message) -> Bytes {
+pub fn room_message_json(message: &client::RoomMessage) -> Bytes {
     json_of(message)
 }
 

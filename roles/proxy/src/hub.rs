@@ -1,0 +1,313 @@
+//! All connections of this proxy: its shards, and what they share.
+//!
+//! Shards share little: the number of members of each room, the connections of each address, and the numbers
+//! that are announced to the router. None of it is touched on the way of a message to a client.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use contracts::proxy::{BroadcastDelivery, Delivery, Kick, RoomDelivery};
+use foldhash::HashMap;
+use parking_lot::Mutex;
+use protocol::{RoomId, ServerId};
+use tokio::sync::{OnceCell, mpsc};
+
+use crate::Config;
+use crate::metrics::Metrics;
+
+/// What a shard is told from outside its thread.
+pub(crate) enum Command {
+    Deliver(Vec<Delivery>),
+    DeliverToRooms(Arc<[RoomDelivery]>),
+    Broadcast(Arc<BroadcastDelivery>),
+    Kick(Vec<Kick>),
+    /// Close the doors, answer what is being worked on, tell clients to connect again, close.
+    Drain,
+    /// Close everything that is left and end.
+    Stop,
+}
+
+/// One room over all shards of this proxy.
+#[derive(Debug, Default)]
+pub(crate) struct RoomEntry {
+    members: AtomicU64,
+    /// The count over all proxies, as last heard.
+    everywhere: AtomicU64,
+    /// What was last reported.
+    reported: AtomicU64,
+    /// Somebody asked for the count over all proxies.
+    asked: AtomicBool,
+    /// Filled when the router knows that this proxy has the room.
+    pub(crate) entered: OnceCell<()>,
+}
+
+impl RoomEntry {
+    /// People online in the room, at most a second old.
+    pub(crate) fn count(&self) -> u64 {
+        self.asked.store(true, Ordering::Relaxed);
+        self.everywhere.load(Ordering::Relaxed).max(self.members.load(Ordering::Relaxed))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Address {
+    connection_count: u32,
+    /// Connections that may come at once; refills with time.
+    allowance: f64,
+    refilled: Option<Instant>,
+}
+
+/// Why a connection was turned away at the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Full,
+    AddressFull,
+    AddressRate,
+}
+
+/// A connection's place among all; given back when it is dropped.
+pub(crate) struct Admission {
+    hub: Arc<Hub>,
+    pub(crate) address: IpAddr,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.hub.dismiss(self.address);
+    }
+}
+
+/// All connections of this proxy.
+pub(crate) struct Hub {
+    pub(crate) server: ServerId,
+    pub(crate) config: Config,
+    pub(crate) metrics: Metrics,
+    pub(crate) shards: Vec<mpsc::Sender<Command>>,
+    connection_count: AtomicUsize,
+    session_count: AtomicU64,
+    number: AtomicU64,
+    rooms: Mutex<HashMap<RoomId, Arc<RoomEntry>>>,
+    addresses: Mutex<HashMap<IpAddr, Address>>,
+    last_offsets: Mutex<HashMap<u32, u64>>,
+}
+
+/// Commands that may wait before a shard; whoever delivers waits for room.
+pub(crate) const COMMANDS_MAX: usize = 1_024;
+
+impl Hub {
+    pub(crate) fn new(server: ServerId, config: Config, shards: Vec<mpsc::Sender<Command>>) -> Self {
+        Self {
+            server,
+            config,
+            metrics: Metrics::new(),
+            shards,
+            connection_count: AtomicUsize::new(0),
+            session_count: AtomicU64::new(0),
+            number: AtomicU64::new(0),
+            rooms: Mutex::default(),
+            addresses: Mutex::default(),
+            last_offsets: Mutex::default(),
+        }
+    }
+
+    /// The next number of what is announced to the router.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Counts a connection in until the answer is dropped, or turns it away.
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Admission, Refused> {
+        if self.connection_count.fetch_add(1, Ordering::Relaxed) >= self.config.connections_max {
+            self.connection_count.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refused::Full);
+        }
+        if let Err(refused) = self.admit_address(address, now) {
+            self.connection_count.fetch_sub(1, Ordering::Relaxed);
+            return Err(refused);
+        }
+        Ok(Admission { hub: Arc::clone(self), address })
+    }
+
+    fn admit_address(&self, address: IpAddr, now: Instant) -> Result<(), Refused> {
+        let mut addresses = self.addresses.lock();
+        let entry = addresses.entry(address).or_default();
+        if !address.is_loopback() {
+            if entry.connection_count as usize >= self.config.connections_per_address_max {
+                return Err(Refused::AddressFull);
+            }
+            let rate = f64::from(self.config.connection_rate_per_address_max);
+            let elapsed = entry.refilled.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+            entry.allowance = (entry.allowance + elapsed.as_secs_f64().min(1.0) * rate).min(rate);
+            entry.refilled = Some(now);
+            if entry.allowance < 1.0 {
+                return Err(Refused::AddressRate);
+            }
+            entry.allowance -= 1.0;
+        }
+        entry.connection_count += 1;
+        Ok(())
+    }
+
+    fn dismiss(&self, address: IpAddr) {
+        self.connection_count.fetch_sub(1, Ordering::Relaxed);
+        let mut addresses = self.addresses.lock();
+        if let Some(entry) = addresses.get_mut(&address) {
+            entry.connection_count -= 1;
+            if entry.connection_count == 0 {
+                addresses.remove(&address);
+            }
+        }
+    }
+
+    pub(crate) fn connection_count(&self) -> usize {
+        self.connection_count.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn session_began(&self) {
+        self.session_count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn session_ended(&self) {
+        self.session_count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a member into a room.
+    pub(crate) fn enter_room(&self, room: &RoomId) -> Arc<RoomEntry> {
+        let mut rooms = self.rooms.lock();
+        let entry = rooms.entry(room.clone()).or_default();
+        entry.members.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(entry)
+    }
+
+    /// Counts a member out of a room. Answers the number to announce with when it was the last one here.
+    pub(crate) fn leave_room(&self, room: &RoomId, entry: &Arc<RoomEntry>) -> Option<u64> {
+        let mut rooms = self.rooms.lock();
+        if entry.members.fetch_sub(1, Ordering::Relaxed) > 1 {
+            return None;
+        }
+        rooms.remove(room);
+        // Allotted under the lock, so that whoever enters anew announces a higher number.
+        Some(self.next_number())
+    }
+
+    /// What changed since the last report, and the rooms whose counts are wanted.
+    pub(crate) fn report(&self) -> (contracts::router::Report, Vec<Arc<RoomEntry>>) {
+        let mut report = contracts::router::Report {
+            connection_count: self.session_count.load(Ordering::Relaxed),
+            address_count: self.addresses.lock().len() as u64,
+            ..Default::default()
+        };
+        let mut wanted = Vec::new();
+        for (room, entry) in self.rooms.lock().iter() {
+            let members = entry.members.load(Ordering::Relaxed);
+            if entry.reported.swap(members, Ordering::Relaxed) != members {
+                report.rooms.push((room.clone(), members));
+            }
+            if entry.asked.load(Ordering::Relaxed) {
+                report.wanted.push(room.clone());
+                wanted.push(Arc::clone(entry));
+            }
+        }
+        (report, wanted)
+    }
+
+    /// Takes the answer to a report.
+    pub(crate) fn heard(wanted: &[Arc<RoomEntry>], counts: &[u64]) {
+        for (entry, count) in wanted.iter().zip(counts) {
+            entry.everywhere.store(*count, Ordering::Relaxed);
+        }
+    }
+
+    /// Everything is reported anew, as after a report that did not arrive.
+    pub(crate) fn forget_reported(&self) {
+        for entry in self.rooms.lock().values() {
+            entry.reported.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells whether a record of topic `push` is above the last one taken from its partition.
+    pub(crate) fn is_new(&self, position: (u32, u64)) -> bool {
+        let (partition, offset) = position;
+        let mut last_offsets = self.last_offsets.lock();
+        match last_offsets.get_mut(&partition) {
+            Some(last) if offset <= *last => false,
+            Some(last) => {
+                *last = offset;
+                true
+            }
+            None => {
+                last_offsets.insert(partition, offset);
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Identifier;
+
+    use super::*;
+
+    fn hub(config: Config) -> Arc<Hub> {
+        Arc::new(Hub::new(ServerId("proxy-1".into()), config, Vec::new()))
+    }
+
+    #[test]
+    fn one_address_cannot_take_all_places_but_loopback_may() {
+        let hub = hub(Config {
+            connections_max: 10,
+            connections_per_address_max: 2,
+            connection_rate_per_address_max: 100,
+            ..Config::default()
+        });
+        let now = Instant::now();
+        let (far, near) = ("192.0.2.1".parse().unwrap(), "127.0.0.1".parse().unwrap());
+        let first = hub.admit(far, now).ok().unwrap();
+        let _second = hub.admit(far, now).ok().unwrap();
+        assert_eq!(hub.admit(far, now).err(), Some(Refused::AddressFull));
+        drop(first);
+        let _third = hub.admit(far, now).ok().unwrap();
+        let _many: Vec<Admission> = (0..8).map(|_| hub.admit(near, now).ok().unwrap()).collect();
+        assert_eq!(hub.admit(near, now).err(), Some(Refused::Full));
+        assert_eq!(hub.connection_count(), 10);
+    }
+
+    #[test]
+    fn a_room_that_is_entered_again_has_a_higher_number() {
+        let hub = hub(Config::default());
+        let room = RoomId::new("live://1").unwrap();
+        let first = hub.enter_room(&room);
+        let second = hub.enter_room(&room);
+        assert_eq!(hub.leave_room(&room, &second), None);
+        let left = hub.leave_room(&room, &first).unwrap();
+        let again = hub.enter_room(&room);
+        assert!(!Arc::ptr_eq(&first, &again));
+        assert!(hub.next_number() > left);
+    }
+
+    #[test]
+    fn a_record_that_comes_twice_is_taken_once() {
+        let hub = hub(Config::default());
+        assert!(hub.is_new((0, 5)));
+        assert!(!hub.is_new((0, 5)));
+        assert!(hub.is_new((1, 5)));
+        assert!(hub.is_new((0, 6)));
+    }
+
+    #[test]
+    fn a_report_names_changes_once() {
+        let hub = hub(Config::default());
+        let room = RoomId::new("live://1").unwrap();
+        let entry = hub.enter_room(&room);
+        assert_eq!(hub.report().0.rooms, [(room, 1)]);
+        assert!(hub.report().0.rooms.is_empty());
+        assert!(hub.report().0.wanted.is_empty());
+        assert_eq!(entry.count(), 1);
+        assert_eq!(hub.report().0.wanted.len(), 1);
+        Hub::heard(&hub.report().1, &[7]);
+        assert_eq!(entry.count(), 7);
+    }
+}

@@ -1,0 +1,149 @@
+//! What both protocols' auth have in common: logic is asked, the session is made, rooms are entered, and only
+//! then the inbox is looked at, so that no message can slip between.
+
+use std::time::Instant;
+
+use contracts::auth::Credentials;
+use contracts::im::Resumed;
+use contracts::logic::{ConnectRequest, Connected};
+use protocol::operation::Operation;
+use protocol::{DeviceId, RoomId};
+use smallvec::SmallVec;
+
+use crate::connection::{ConnectionRef, Phase, Session};
+use crate::inbox::Inbox;
+use crate::shard::Shard;
+use crate::transport::Dialect;
+
+/// What a client has said in its auth.
+pub(super) struct Greeting {
+    pub(super) credentials: Credentials,
+    pub(super) device: DeviceId,
+    pub(super) key: String,
+    pub(super) platform: String,
+    pub(super) rooms: Vec<RoomId>,
+    pub(super) accepts: Option<Box<[Operation]>>,
+    pub(super) held_up_to: Option<u64>,
+    pub(super) goim: bool,
+}
+
+/// What a client that is in is told.
+pub(super) struct Welcome {
+    pub(super) connected: Connected,
+    pub(super) resumed: Resumed,
+}
+
+/// Lets a client in, or not; `then` answers it. The connection is open when `then` is called with `Ok`.
+pub(super) fn begin(
+    shard: &mut Shard,
+    place: ConnectionRef,
+    greeting: Greeting,
+    then: impl FnOnce(&mut Shard, contracts::Result<Welcome>) + 'static,
+) {
+    let Some(connection) = shard.connection(place) else { return };
+    let request = ConnectRequest {
+        credentials: greeting.credentials,
+        server: shard.hub.server.clone(),
+        number: shard.hub.next_number(),
+        handle: place.handle(shard.index),
+        device: greeting.device.clone(),
+        key: greeting.key,
+        platform: greeting.platform,
+        address: connection.admission.address,
+    };
+    let entrance = Entrance {
+        device: greeting.device,
+        rooms: greeting.rooms,
+        accepts: greeting.accepts,
+        held_up_to: greeting.held_up_to,
+        goim: greeting.goim,
+    };
+    let logic = shard.calls().logic;
+    shard.later(async move { logic.connect(request).await }, move |shard, outcome| match outcome {
+        Ok(connected) => make_session(shard, place, connected, entrance, then),
+        Err(error) => then(shard, Err(error)),
+    });
+}
+
+struct Entrance {
+    device: DeviceId,
+    rooms: Vec<RoomId>,
+    accepts: Option<Box<[Operation]>>,
+    held_up_to: Option<u64>,
+    goim: bool,
+}
+
+fn make_session(
+    shard: &mut Shard,
+    place: ConnectionRef,
+    connected: Connected,
+    entrance: Entrance,
+    then: impl FnOnce(&mut Shard, contracts::Result<Welcome>) + 'static,
+) {
+    let Some(connection) =
+        shard.connection_mut(place).filter(|connection| connection.phase != Phase::Closing)
+    else {
+        return shard.never_came(connected);
+    };
+    let early_kick = connection.early_kick.take();
+    connection.session = Some(Box::new(Session {
+        connection: connected.connection,
+        dialect: Dialect::of(connection.carrier, entrance.goim),
+        user: connected.user.clone(),
+        device: entrance.device.clone(),
+        key: connected.key.clone(),
+        accepts: entrance.accepts,
+        rooms: SmallVec::new(),
+        inbox: Inbox::new(),
+    }));
+    shard.hub.session_began();
+    shard.hub.metrics.sessions.increment(1.0);
+    if let Some((connection, code)) = early_kick
+        && connection == connected.connection
+    {
+        return shard.close(place, code, Instant::now());
+    }
+    let device = entrance.device;
+    let held_up_to = entrance.held_up_to;
+    shard.enter_rooms(place, &entrance.rooms, move |shard, outcome| match outcome {
+        Ok(()) => look_at_inbox(shard, place, connected, device, held_up_to, then),
+        Err(error) => then(shard, Err(error)),
+    });
+}
+
+fn look_at_inbox(
+    shard: &mut Shard,
+    place: ConnectionRef,
+    connected: Connected,
+    device: DeviceId,
+    held_up_to: Option<u64>,
+    then: impl FnOnce(&mut Shard, contracts::Result<Welcome>) + 'static,
+) {
+    let Some(user) = connected.user.clone() else {
+        let resumed = Resumed { inbox_top: 0, acked_up_to: 0, held_up_to: 0 };
+        open(shard, place);
+        return then(shard, Ok(Welcome { connected, resumed }));
+    };
+    let im = shard.calls().im;
+    let resume = async move { im.resume(&user, &device, held_up_to).await };
+    shard.later(resume, move |shard, outcome| match outcome {
+        Ok(resumed) => {
+            if let Some(inbox) = shard.inbox_mut(place) {
+                inbox.start(resumed.held_up_to, resumed.inbox_top, resumed.acked_up_to);
+            }
+            open(shard, place);
+            then(shard, Ok(Welcome { connected, resumed }));
+        }
+        Err(error) => then(shard, Err(error)),
+    });
+}
+
+fn open(shard: &mut Shard, place: ConnectionRef) {
+    let heard_by = Instant::now() + shard.hub.config.idle_time_limit;
+    if let Some(connection) =
+        shard.connection_mut(place).filter(|connection| connection.phase != Phase::Closing)
+    {
+        connection.phase = Phase::Open;
+        connection.heard_by = heard_by;
+    }
+}

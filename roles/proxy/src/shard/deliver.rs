@@ -1,0 +1,227 @@
+//! What comes from push and logic: to single connections, to rooms, to everybody.
+
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use contracts::proxy::{BroadcastDelivery, Delivery, Kick, Payload, Receiver, RoomDelivery};
+
+use super::Shard;
+use super::write::Sent;
+use crate::connection::{ConnectionRef, Phase};
+use crate::hub::Command;
+use crate::inbox::Decision;
+use crate::metrics::Drop;
+use crate::send_queue::Class;
+use crate::transport::{DIALECTS, EncodedPayload};
+
+/// Connections that a broadcast reaches before others have their turn.
+const BROADCAST_AT_ONCE: usize = 1_000;
+/// How often a broadcast with a speed goes on.
+const BROADCAST_STEP: Duration = Duration::from_millis(50);
+
+impl Shard {
+    pub(super) fn carry_out(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Deliver(deliveries) => {
+                for delivery in &deliveries {
+                    self.deliver(delivery);
+                }
+            }
+            Command::DeliverToRooms(deliveries) => {
+                for delivery in deliveries.iter() {
+                    self.take_for_room(delivery, now);
+                }
+            }
+            Command::Broadcast(delivery) => self.broadcast(delivery),
+            Command::Kick(kicks) => {
+                for kick in kicks {
+                    self.kick(kick, now);
+                }
+            }
+            Command::Drain | Command::Stop => {}
+        }
+    }
+
+    fn deliver(&mut self, delivery: &Delivery) {
+        let mut encoded = EncodedPayload::new(&delivery.payload, self.hub.config.chat_operation);
+        for receiver in &delivery.receivers {
+            self.deliver_to(*receiver, &delivery.payload, &mut encoded);
+        }
+    }
+
+    fn deliver_to(&mut self, receiver: Receiver, payload: &Payload, encoded: &mut EncodedPayload<'_>) {
+        let (_, place) = ConnectionRef::of_handle(receiver.handle);
+        let Some(connection) = self.connection_mut(place) else {
+            return self.hub.metrics.dropped(Drop::Gone, 1);
+        };
+        let phase = connection.phase;
+        let session = connection.session.as_mut().filter(|session| session.connection == receiver.connection);
+        let Some(session) = session else {
+            // Before its session is there, a connection's inbox was not looked at: nothing stored is lost.
+            return self.hub.metrics.dropped(Drop::Gone, 1);
+        };
+        let dialect = session.dialect;
+        match payload {
+            Payload::Stored(_) => match session.inbox.pushed(receiver.inbox_seq) {
+                Decision::Skip => {}
+                Decision::Fetch => {
+                    self.hub.metrics.fell_behind.increment(1);
+                    self.catch_up(place);
+                }
+                Decision::Send => {
+                    let bytes = encoded.for_receiver(dialect, receiver.inbox_seq);
+                    let sent = self.send(place, bytes, Class::Stored);
+                    let Some(inbox) = self.inbox_mut(place) else { return };
+                    if sent == Sent::Taken {
+                        inbox.sent_one();
+                        self.hub.metrics.pushed.increment(1);
+                    } else {
+                        inbox.fall_behind(receiver.inbox_seq);
+                        self.hub.metrics.fell_behind.increment(1);
+                    }
+                }
+            },
+            Payload::Operation { operation, .. } => {
+                if session.accepts(*operation) && phase == Phase::Open {
+                    let bytes = encoded.for_receiver(dialect, 0);
+                    let sent = self.send(place, bytes, Class::Push);
+                    self.count(sent == Sent::Taken, 1);
+                }
+            }
+        }
+    }
+
+    fn count(&self, taken: bool, count: u64) {
+        if taken {
+            self.hub.metrics.pushed.increment(count);
+        } else {
+            self.hub.metrics.dropped(Drop::QueueFull, count);
+        }
+    }
+
+    fn take_for_room(&mut self, delivery: &RoomDelivery, now: Instant) {
+        let Some(index) = self.rooms.index(&delivery.room) else { return };
+        if !self.rooms.take(index, delivery.payload.clone(), now) {
+            let count = self.rooms.get(index).map_or(0, |room| room.members.len() as u64);
+            self.hub.metrics.dropped(Drop::RoomFull, count);
+        }
+    }
+
+    pub(super) fn pass_due_rooms(&mut self, now: Instant) {
+        let mut due = Vec::new();
+        self.rooms.take_due(now, &mut due);
+        for index in due {
+            self.pass(index);
+        }
+    }
+
+    /// Writes all that waits in a room to all of its members.
+    fn pass(&mut self, index: u32) {
+        let chat_operation = self.hub.config.chat_operation;
+        let began = Instant::now();
+        let Some(room) = self.rooms.get_mut(index) else { return };
+        let payloads = std::mem::take(&mut room.pending);
+        let (id, member_count, message_count) = (room.id.clone(), room.members.len(), payloads.len() as u64);
+        let mut encoded: [Option<Bytes>; DIALECTS] = Default::default();
+        let (mut taken_count, mut dropped_count) = (0, 0);
+        // Downwards: a member that breaks is replaced by one that was already served.
+        for position in (0..member_count).rev() {
+            let slot = self.rooms.get(index).and_then(|room| room.members.get(position)).copied();
+            let Some(slot) = slot else { continue };
+            let connection = self.slots[slot as usize].connection.as_ref();
+            let Some(connection) = connection.filter(|connection| connection.phase == Phase::Open) else {
+                continue;
+            };
+            let dialect = connection.dialect();
+            let bytes = encoded[dialect.index()]
+                .get_or_insert_with(|| {
+                    dialect.room(protocol::Identifier::as_str(&id), &payloads, chat_operation)
+                })
+                .clone();
+            match self.send_shared(slot, &bytes, began) {
+                true => taken_count += message_count,
+                false => dropped_count += message_count,
+            }
+        }
+        self.hub.metrics.pushed.increment(taken_count);
+        if dropped_count > 0 {
+            self.hub.metrics.dropped(Drop::QueueFull, dropped_count);
+        }
+        let (ended, pacing) = (Instant::now(), self.rooms.pacing);
+        if let Some(room) = self.rooms.get_mut(index) {
+            room.passed(ended, ended - began, pacing);
+        }
+    }
+
+    fn broadcast(&mut self, delivery: Arc<BroadcastDelivery>) {
+        let (own, wake) = (Weak::clone(&self.own), Rc::clone(&self.wake));
+        let shard_count = self.hub.shards.len().max(1) as u32;
+        let (at_once, pause) = match delivery.speed.div_ceil(shard_count) {
+            0 => (BROADCAST_AT_ONCE, None),
+            speed => {
+                let steps_a_second = 1_000 / BROADCAST_STEP.as_millis() as u32;
+                if speed >= steps_a_second {
+                    ((speed / steps_a_second) as usize, Some(BROADCAST_STEP))
+                } else {
+                    (1, Some(Duration::from_secs(1) / speed))
+                }
+            }
+        };
+        tokio::task::spawn_local(async move {
+            let mut next_slot = 0;
+            loop {
+                let Some(shard) = own.upgrade() else { return };
+                let Some(next) = shard.borrow_mut().broadcast_part(&delivery, next_slot, at_once) else {
+                    return;
+                };
+                drop(shard);
+                next_slot = next;
+                wake.notify_one();
+                match pause {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        });
+        self.wake.notify_one();
+    }
+
+    /// Hands a broadcast to at most so many connections from a slot on; answers where to go on.
+    fn broadcast_part(
+        &mut self,
+        delivery: &BroadcastDelivery,
+        first_slot: u32,
+        at_once: usize,
+    ) -> Option<u32> {
+        let payload = Payload::Operation { operation: delivery.operation, body: delivery.body.clone() };
+        let mut encoded = EncodedPayload::new(&payload, self.hub.config.chat_operation);
+        let mut reached_count = 0;
+        for slot in first_slot..self.slots.len() as u32 {
+            if reached_count == at_once {
+                return Some(slot);
+            }
+            let Some(connection) = self.slots[slot as usize].connection.as_ref() else { continue };
+            let session = connection.session.as_ref().filter(|_| connection.phase == Phase::Open);
+            if !session.is_some_and(|session| session.accepts(delivery.operation)) {
+                continue;
+            }
+            reached_count += 1;
+            let bytes = encoded.for_receiver(connection.dialect(), 0);
+            let taken = self.send_shared(slot, &bytes, Instant::now());
+            self.count(taken, 1);
+        }
+        None
+    }
+
+    fn kick(&mut self, kick: Kick, now: Instant) {
+        let (_, place) = ConnectionRef::of_handle(kick.handle);
+        let Some(connection) = self.connection_mut(place) else { return };
+        match &connection.session {
+            Some(session) if session.connection == kick.connection => self.close(place, kick.code, now),
+            Some(_) => {}
+            None => connection.early_kick = Some((kick.connection, kick.code)),
+        }
+    }
+}
