@@ -1,0 +1,220 @@
+//! Logic and im as simple as can be, and a client that speaks frames.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contracts::Result;
+use contracts::im::{Im, Page, Position, Resumed, SendRequest};
+use contracts::logic::{ConnectRequest, Connected, Logic};
+use contracts::proxy::{Delivery, Payload, Receiver};
+use contracts::router::{Handle, Report, Unregistration};
+use parking_lot::Mutex;
+use protocol::client::{Auth, Join, Message, SendReply, message};
+use protocol::codec::{self, Event, FromServer, ReplyKind, RequestKind};
+use protocol::{ConnectionId, DeviceId, RoomId, ServerId, UserId, frame};
+use proxy::{Config, Deps, Proxy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Lets everybody in who claims to be somebody, and remembers where.
+#[derive(Default)]
+pub(crate) struct OpenLogic {
+    next: AtomicU64,
+    places: Mutex<HashMap<UserId, (ConnectionId, Handle)>>,
+}
+
+impl OpenLogic {
+    pub(crate) fn receiver(&self, user: &UserId, inbox_seq: u64) -> Receiver {
+        let (connection, handle) = self.places.lock()[user];
+        Receiver { handle, connection, inbox_seq }
+    }
+
+    pub(crate) fn is_online(&self, user: &UserId) -> bool {
+        self.places.lock().contains_key(user)
+    }
+}
+
+#[async_trait]
+impl Logic for OpenLogic {
+    async fn connect(&self, request: ConnectRequest) -> Result<Connected> {
+        let connection = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
+        let user = request.credentials.claimed;
+        if let Some(user) = &user {
+            self.places.lock().insert(user.clone(), (connection, request.handle));
+        }
+        Ok(Connected { user, connection, key: connection.to_string() })
+    }
+
+    async fn disconnect(&self, connections: Vec<Unregistration>) -> Result<()> {
+        for gone in connections {
+            if let Some(user) = gone.user {
+                self.places.lock().remove(&user);
+            }
+        }
+        Ok(())
+    }
+
+    async fn enter_rooms(&self, _: &ServerId, _: u64, _: Vec<RoomId>) -> Result<()> {
+        Ok(())
+    }
+
+    async fn leave_rooms(&self, _: &ServerId, _: u64, _: Vec<RoomId>) -> Result<()> {
+        Ok(())
+    }
+
+    async fn report(&self, _: &ServerId, report: Report) -> Result<Vec<u64>> {
+        Ok(vec![0; report.wanted.len()])
+    }
+}
+
+/// One inbox for everybody.
+#[derive(Default)]
+pub(crate) struct OneInbox {
+    pub(crate) messages: Mutex<Vec<Message>>,
+    pub(crate) positions: Mutex<HashMap<(UserId, DeviceId), u64>>,
+}
+
+impl OneInbox {
+    /// Stores a message and answers its inbox seq.
+    pub(crate) fn store(&self, text: &str) -> (u64, Arc<Message>) {
+        let mut messages = self.messages.lock();
+        let message = Message {
+            seq: messages.len() as u64 + 1,
+            conversation: "single:5:alice:bob".to_owned(),
+            content: Some(message::Content::Text(text.to_owned())),
+            ..Message::default()
+        };
+        messages.push(message.clone());
+        (messages.len() as u64, Arc::new(message))
+    }
+}
+
+#[async_trait]
+impl Im for OneInbox {
+    async fn send(&self, _: SendRequest) -> Result<SendReply> {
+        Ok(SendReply::default())
+    }
+
+    async fn resume(&self, _: &UserId, _: &DeviceId, held_up_to: Option<u64>) -> Result<Resumed> {
+        let inbox_top = self.messages.lock().len() as u64;
+        Ok(Resumed { inbox_top, acked_up_to: 0, held_up_to: held_up_to.unwrap_or(0).min(inbox_top) })
+    }
+
+    async fn page(&self, _: &UserId, begin: u64, end: u64, limit: u32) -> Result<Page> {
+        let messages = self.messages.lock();
+        let top = messages.len() as u64;
+        let end = if end == 0 { top } else { end.min(top) };
+        let last = end.min(begin + u64::from(limit) - 1);
+        let numbered = |seq: u64| Message { inbox_seq: Some(seq), ..messages[seq as usize - 1].clone() };
+        let next = if last < top { last + 1 } else { 0 };
+        Ok(Page { messages: (begin..=last).map(numbered).collect(), top, next })
+    }
+
+    async fn ack(&self, positions: Vec<Position>) -> Result<()> {
+        for position in positions {
+            self.positions.lock().insert((position.user, position.device), position.inbox_seq);
+        }
+        Ok(())
+    }
+
+    async fn inbox_tops(&self, users: &[UserId]) -> Result<Vec<u64>> {
+        Ok(vec![self.messages.lock().len() as u64; users.len()])
+    }
+}
+
+/// A proxy with its doors open.
+pub(crate) struct Running {
+    pub(crate) proxy: Proxy,
+    pub(crate) contract: Arc<dyn contracts::proxy::Proxy>,
+    pub(crate) logic: Arc<OpenLogic>,
+    pub(crate) im: Arc<OneInbox>,
+}
+
+impl Running {
+    pub(crate) async fn start(config: Config) -> Self {
+        let config = Config {
+            tcp: "127.0.0.1:0".parse().unwrap(),
+            ws: "127.0.0.1:0".parse().unwrap(),
+            shards: 2,
+            ..config
+        };
+        let deps = Deps { server: ServerId("proxy-1".into()), page: Arc::new(|_| None) };
+        let proxy = Proxy::bind(config, deps).await.unwrap();
+        let (logic, im) = (Arc::<OpenLogic>::default(), Arc::<OneInbox>::default());
+        proxy.open_doors(Arc::clone(&logic) as _, Arc::clone(&im) as _).await;
+        Self { contract: proxy.contract(), proxy, logic, im }
+    }
+
+    /// Stores a message and pushes it to a user.
+    pub(crate) async fn send_to(&self, user: &UserId, text: &str) -> u64 {
+        let (inbox_seq, message) = self.im.store(text);
+        let receivers = vec![self.logic.receiver(user, inbox_seq)];
+        let delivery = Delivery { receivers, payload: Payload::Stored(message) };
+        self.contract.deliver(vec![delivery]).await.unwrap();
+        inbox_seq
+    }
+}
+
+/// A client on TCP.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) async fn connect(running: &Running) -> Self {
+        let stream = TcpStream::connect(running.proxy.tcp_address()).await.unwrap();
+        Self { stream, received: Vec::new() }
+    }
+
+    /// Connects and says who it is.
+    pub(crate) async fn login(running: &Running, user: &UserId, inbox_seq: Option<u64>) -> Self {
+        let mut client = Self::connect(running).await;
+        let auth = Auth { user: user.to_string(), inbox_seq, ..Auth::default() };
+        client.request(1, RequestKind::Auth(auth)).await;
+        assert!(matches!(client.next().await, FromServer::Reply(1, ReplyKind::Auth(_))));
+        client
+    }
+
+    pub(crate) async fn join(&mut self, room: &str) {
+        self.request(2, RequestKind::Join(Join { rooms: vec![room.to_owned()] })).await;
+        loop {
+            if matches!(self.next().await, FromServer::Reply(2, ReplyKind::Join(_))) {
+                return;
+            }
+        }
+    }
+
+    pub(crate) async fn request(&mut self, seq: i32, request: RequestKind) {
+        self.stream.write_all(&codec::encode_request_frame(seq, &request)).await.unwrap();
+    }
+
+    pub(crate) async fn next(&mut self) -> FromServer {
+        let frame = self.next_frame().await;
+        let frame = frame::decode_message(&frame, usize::MAX).unwrap();
+        codec::decode_server_frame(&frame).unwrap()
+    }
+
+    pub(crate) async fn next_push(&mut self) -> Event {
+        loop {
+            if let FromServer::Push(event) = self.next().await {
+                return event;
+            }
+        }
+    }
+
+    async fn next_frame(&mut self) -> Vec<u8> {
+        loop {
+            if let Some(frame) = frame::decode(&self.received, 1 << 24).unwrap() {
+                let length_bytes = frame.length_bytes();
+                return self.received.drain(..length_bytes).collect();
+            }
+            let read = self.stream.read_buf(&mut self.received);
+            let read_bytes = tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
+            assert!(read_bytes > 0, "the server closed the connection");
+        }
+    }
+}
