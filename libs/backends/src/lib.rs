@@ -12,8 +12,12 @@
 
 pub mod broker;
 pub mod cache;
+mod database;
 pub mod discovery;
 pub mod error;
+mod generations;
+pub mod mailbox;
+mod open;
 pub mod store;
 
 pub use error::{Error, Kind, Result};

@@ -74,10 +74,10 @@ pub trait Im: Send + Sync {
     async fn resume(&self, user: &UserId, device: &DeviceId, held_up_to: Option<u64>) -> Result<Resumed>;
 
     /// Reads a part of a user's inbox: from `begin`, at least 1, to `end`, 0 being the top, at most `limit`
-    /// messages.
+    /// messages. Where `end` is reached below the top, `next` is the seq after it.
     ///
     /// # Errors
-    /// As `resume`.
+    /// As `resume`; `Refused` with `InvalidArgument` where `end` lies before `begin`.
     async fn page(&self, user: &UserId, begin: u64, end: u64, limit: u32) -> Result<Page>;
 
     /// Records positions; a record is only ever raised. When it answers they are stored.

@@ -3,4 +3,6 @@
 //! It knows nothing of messages, roles or backends.
 
 pub mod clock;
+pub mod config;
 pub mod lifecycle;
+pub mod telemetry;

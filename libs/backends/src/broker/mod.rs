@@ -94,5 +94,6 @@ pub trait Subscription: Send {
 /// # Errors
 /// An unknown scheme, or what the implementation fails with.
 pub async fn open(url: &str) -> Result<Arc<dyn Broker>> {
-    crate::open::by_scheme(url, "broker", &[("embedded", |folder: &str| embedded::open(folder))]).await
+    let (_, folder) = crate::open::by_scheme(url, "broker", &["embedded"])?;
+    embedded::open(folder).await
 }

@@ -35,5 +35,6 @@ pub trait Cache: Send + Sync {
 /// # Errors
 /// An unknown scheme, or what the implementation fails with.
 pub async fn open(url: &str) -> Result<Arc<dyn Cache>> {
-    crate::open::by_scheme(url, "cache", &[("embedded", |rest: &str| embedded::open(rest))]).await
+    let (_, rest) = crate::open::by_scheme(url, "cache", &["embedded"])?;
+    embedded::open(rest)
 }

@@ -77,5 +77,6 @@ pub trait Discovery: Send + Sync {
 /// # Errors
 /// An unknown scheme, or what the implementation fails with.
 pub async fn open(url: &str) -> Result<Arc<dyn Discovery>> {
-    crate::open::by_scheme(url, "discovery", &[("embedded", |rest: &str| embedded::open(rest))]).await
+    let (_, rest) = crate::open::by_scheme(url, "discovery", &["embedded"])?;
+    embedded::open(rest)
 }

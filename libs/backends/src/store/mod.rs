@@ -208,5 +208,6 @@ pub trait Store: Send + Sync {
 /// # Errors
 /// An unknown scheme, or what the implementation fails with.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
-    crate::open::by_scheme(url, "store", &[("embedded", |folder: &str| embedded::open(folder))]).await
+    let (_, folder) = crate::open::by_scheme(url, "store", &["embedded"])?;
+    embedded::open(folder).await
 }

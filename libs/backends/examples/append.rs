@@ -1,0 +1,143 @@
+//! Measures the embedded store: durable single chats per second, their answer times, this disk's own floor, and
+//! how long the store takes to open again.
+//!
+//! ```text
+//! cargo run --release -p backends --example append -- FOLDER [MESSAGES] [WRITERS] [wait]
+//! ```
+//!
+//! With `wait` it stays when all is written, so that it can be killed with -9; started again with 0 messages on
+//! the same folder it says how long it took to be ready.
+
+#![allow(clippy::print_stdout, reason = "its output is what it is for")]
+
+use std::error::Error;
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use backends::store::{self, Append, Store};
+use bytes::Bytes;
+use protocol::{ConversationId, Identifier, UserId};
+
+const USERS_COUNT: u64 = 10_000;
+const CONTENT_BYTES: usize = 100;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().ok_or("name a folder")?;
+    let message_count: u64 = arguments.next().map_or(Ok(1_000_000), |text| text.parse())?;
+    let writer_count: u64 = arguments.next().map_or(Ok(64), |text| text.parse())?;
+    let wait = arguments.next().is_some_and(|word| word == "wait");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let begun = Instant::now();
+        let store = store::open(&format!("embedded:{folder}")).await?;
+        let users = [user(1)?];
+        let top = store.inbox_tops(&users).await?[0];
+        println!("ready after {:?}, {} MB resident", begun.elapsed(), resident_mb());
+        println!("user 1 has {top} messages");
+        if message_count > 0 {
+            println!("fdatasync of 4 KiB on this disk: {:?} (median of 500)", sync_floor(&folder)?);
+            measure(&store, message_count, writer_count, top).await?;
+            println!("{} MB resident", resident_mb());
+        }
+        if wait {
+            println!("written; kill -9 {}", std::process::id());
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    })
+}
+
+async fn measure(
+    store: &Arc<dyn Store>,
+    message_count: u64,
+    writer_count: u64,
+    run: u64,
+) -> Result<(), Box<dyn Error>> {
+    let next = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let writers: Vec<_> = (0..writer_count)
+        .map(|_| {
+            let (store, next) = (Arc::clone(store), Arc::clone(&next));
+            tokio::spawn(async move {
+                let mut times = Vec::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= message_count {
+                        return Ok::<_, backends::Error>(times);
+                    }
+                    let begun = Instant::now();
+                    for answer in store.append(vec![message(run, number)]).await {
+                        answer?;
+                    }
+                    times.push(begun.elapsed());
+                }
+            })
+        })
+        .collect();
+    let mut times: Vec<Duration> = Vec::new();
+    for writer in writers {
+        times.extend(writer.await??);
+    }
+    let elapsed = begun.elapsed();
+    times.sort_unstable();
+    let quantile = |share: usize| times[(times.len() - 1) * share / 1000];
+    println!(
+        "{message_count} appends by {writer_count} writers in {elapsed:?}: {:.0}/s, p50 {:?}, p99 {:?}, p99.9 {:?}, max {:?}",
+        message_count as f64 / elapsed.as_secs_f64(),
+        quantile(500),
+        quantile(990),
+        quantile(999),
+        quantile(1000),
+    );
+    Ok(())
+}
+
+/// A single chat between two of the users, spread without order.
+fn message(run: u64, number: u64) -> Append {
+    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let sender = user(mixed % USERS_COUNT + 1).unwrap_or_else(|error| unreachable!("{error}"));
+    let receiver = user(number % USERS_COUNT + 1).unwrap_or_else(|error| unreachable!("{error}"));
+    let mut inboxes = vec![sender.clone()];
+    if receiver != sender {
+        inboxes.push(receiver.clone());
+    }
+    Append {
+        conversation: ConversationId::single(&sender, &receiver),
+        message_id: (run << 40) + number + 1,
+        client_message_id: format!("{run:012x}-{number:016x}"),
+        time_ms: 1_700_000_000_000 + number,
+        content: Bytes::from(vec![b'x'; CONTENT_BYTES]),
+        sender,
+        inboxes,
+    }
+}
+
+fn user(number: u64) -> Result<UserId, protocol::ids::IdError> {
+    UserId::new(&format!("user-{number}"))
+}
+
+fn sync_floor(folder: &str) -> std::io::Result<Duration> {
+    let path = std::path::Path::new(folder).join("floor");
+    let mut file = File::create(&path)?;
+    let mut times = Vec::new();
+    for _ in 0..500 {
+        let begun = Instant::now();
+        file.write_all(&[1; 4096])?;
+        file.sync_data()?;
+        times.push(begun.elapsed());
+    }
+    std::fs::remove_file(path)?;
+    times.sort_unstable();
+    Ok(times[times.len() / 2])
+}
+
+fn resident_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    let kilobytes = line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) / 1024
+}

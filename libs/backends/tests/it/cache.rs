@@ -1,0 +1,60 @@
+//! What every cache promises.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backends::cache::Cache;
+
+/// Starts an empty cache.
+#[async_trait]
+pub(crate) trait CacheFixture: Sized {
+    async fn start() -> Self;
+    fn cache(&self) -> Arc<dyn Cache>;
+}
+
+pub(crate) mod cases {
+    use super::{Arc, Cache, CacheFixture, Duration};
+    use crate::user;
+
+    async fn top(cache: &Arc<dyn Cache>, name: &str, age_max: Duration) -> Option<u64> {
+        cache.inbox_tops(&[user(name)], age_max).await.unwrap()[0]
+    }
+
+    pub(crate) async fn tops_are_answered_in_the_order_asked(fixture: impl CacheFixture) {
+        let cache = fixture.cache();
+        cache.raise_inbox_tops(&[(user("alice"), 3), (user("bob"), 5)]).await.unwrap();
+        let users = [user("bob"), user("nobody-knows"), user("alice"), user("Alice")];
+        let tops = cache.inbox_tops(&users, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(tops, [Some(5), None, Some(3), None]);
+    }
+
+    pub(crate) async fn a_top_is_only_raised(fixture: impl CacheFixture) {
+        let cache = fixture.cache();
+        for seq in [7, 5, 9, 0] {
+            cache.raise_inbox_tops(&[(user("alice"), seq)]).await.unwrap();
+        }
+        assert_eq!(top(&cache, "alice", Duration::from_secs(60)).await, Some(9));
+    }
+
+    pub(crate) async fn a_top_older_than_asked_is_not_answered(fixture: impl CacheFixture) {
+        let cache = fixture.cache();
+        cache.raise_inbox_tops(&[(user("alice"), 7)]).await.unwrap();
+        let age_max = Duration::from_millis(2);
+        while top(&cache, "alice", age_max).await.is_some() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(top(&cache, "alice", Duration::from_secs(60)).await, Some(7));
+    }
+
+    pub(crate) async fn raising_with_a_lower_value_renews_the_age(fixture: impl CacheFixture) {
+        let cache = fixture.cache();
+        cache.raise_inbox_tops(&[(user("alice"), 7)]).await.unwrap();
+        let age_max = Duration::from_millis(200);
+        while top(&cache, "alice", age_max).await.is_some() {
+            tokio::task::yield_now().await;
+        }
+        cache.raise_inbox_tops(&[(user("alice"), 6)]).await.unwrap();
+        assert_eq!(top(&cache, "alice", age_max).await, Some(7));
+    }
+}

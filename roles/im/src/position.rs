@@ -1,0 +1,110 @@
+//! How far each device received: positions of many devices are gathered for a moment and written together.
+//!
+//! A client acks often, and only its highest ack counts. A call answers when what it brought is stored. Calls
+//! beyond the bound are refused as overloaded; the client's next ack says the same and more.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backends::store::{Position, Store};
+use contracts::{Error, Kind, Result};
+use protocol::{DeviceId, UserId};
+use runtime::lifecycle::Stop;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{Config, failure};
+
+/// Positions that are written together.
+const POSITIONS_MAX: usize = 4_096;
+
+/// Positions of one call, and whom to tell.
+struct Call {
+    positions: Vec<contracts::im::Position>,
+    written: oneshot::Sender<Result<()>>,
+}
+
+/// Takes positions.
+pub(crate) struct Positions {
+    calls: mpsc::Sender<Call>,
+}
+
+/// Writes them.
+pub(crate) struct Writer {
+    store: Arc<dyn Store>,
+    calls: mpsc::Receiver<Call>,
+    window: Duration,
+    stop: Stop,
+}
+
+impl Positions {
+    /// The two ends; the writer is to be run.
+    pub(crate) fn new(config: &Config, store: Arc<dyn Store>, stop: Stop) -> (Self, Writer) {
+        let (sender, calls) = mpsc::channel(config.position_calls_max.max(1));
+        (Self { calls: sender }, Writer { store, calls, window: config.position_window, stop })
+    }
+
+    /// Records positions; a record is only ever raised. When it answers they are stored.
+    pub(crate) async fn record(&self, positions: Vec<contracts::im::Position>) -> Result<()> {
+        let (written, answer) = oneshot::channel();
+        self.calls.try_send(Call { positions, written }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                Error::new(Kind::Overloaded, "as many positions wait to be written as may wait")
+            }
+            mpsc::error::TrySendError::Closed(_) => ended(),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+fn ended() -> Error {
+    Error::new(Kind::Unavailable, "positions are written no more: im is stopping")
+}
+
+impl Writer {
+    /// Writes until it is told to stop and what waits is written.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let first = tokio::select! {
+                first = self.calls.recv() => first,
+                () = self.stop.triggered(), if !self.calls.is_closed() => {
+                    self.calls.close();
+                    continue;
+                }
+            };
+            let Some(first) = first else { return };
+            self.write_with(first).await;
+        }
+    }
+
+    /// Writes a call's positions with those that come within the window.
+    async fn write_with(&mut self, first: Call) {
+        let end = Instant::now() + self.window;
+        let mut highest: HashMap<(UserId, DeviceId), u64> = HashMap::new();
+        let mut waiting = Vec::new();
+        let mut next = Some(first);
+        while let Some(call) = next {
+            for position in call.positions {
+                let record = highest.entry((position.user, position.device)).or_default();
+                *record = position.inbox_seq.max(*record);
+            }
+            waiting.push(call.written);
+            next = match highest.len() < POSITIONS_MAX {
+                true => timeout_at(end, self.calls.recv()).await.unwrap_or(None),
+                false => None,
+            };
+        }
+        let position = |((user, device), inbox_seq)| Position { user, device, inbox_seq };
+        let positions: Vec<Position> = highest.into_iter().map(position).collect();
+        let count = positions.len();
+        let result = self.store.set_positions(positions).await.map_err(|error| {
+            tracing::warn!(target: "im", ?error, count, "positions were not written");
+            failure::of_backend(error)
+        });
+        for written in waiting {
+            // Whoever went away meanwhile does not want to know.
+            let _ = written.send(result.clone());
+        }
+    }
+}

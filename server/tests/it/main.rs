@@ -1,0 +1,25 @@
+//! The system tests: the built binary, started as a user starts it and spoken to over its sockets.
+//!
+//! A file is named for what the users of that part would call it. What is asserted is what they would
+//! notice: bytes, answers, closed connections, what is there after a crash. Nothing here looks inside.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on ends with a panic")]
+
+mod cli;
+mod goim;
+mod goim_api;
+mod goim_client;
+mod goim_faults;
+mod goim_push;
+mod hostile;
+mod hostile_slow;
+mod offline;
+mod protocol;
+mod protocol_live;
+mod protocol_resume;
+mod protocol_rooms;
+mod restart;
+mod restart_kill;
+mod security;
+mod security_origin;
+mod support;
