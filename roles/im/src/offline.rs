@@ -55,7 +55,8 @@ impl Offline {
         // From the store and not from the cache: what was stored before the device came must be replayed.
         let users = std::slice::from_ref(user);
         let inbox_top = self.tops_from_store(users).await?.first().copied().unwrap_or(0);
-        let record = self.store.position(user, device).await.map_err(failure::of_backend)?;
+        let pending = self.positions.pending(user, device);
+        let record = self.store.position(user, device).await.map_err(failure::of_backend)?.max(pending);
         let (held_up_to, raised) = stand(inbox_top, record, stated);
         let mut acked_up_to = record.unwrap_or(0);
         if let Some(inbox_seq) = raised {

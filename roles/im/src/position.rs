@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use backends::store::{Position, Store};
 use contracts::{Error, Kind, Result};
+use parking_lot::Mutex;
 use protocol::{DeviceId, UserId};
 use runtime::lifecycle::Stop;
 use tokio::sync::{mpsc, oneshot};
@@ -25,15 +26,20 @@ struct Call {
     written: oneshot::Sender<Result<()>>,
 }
 
+/// The positions that are on their way to the store.
+type Pending = Arc<Mutex<HashMap<(UserId, DeviceId), u64>>>;
+
 /// Takes positions.
 pub(crate) struct Positions {
     calls: mpsc::Sender<Call>,
+    pending: Pending,
 }
 
 /// Writes them.
 pub(crate) struct Writer {
     store: Arc<dyn Store>,
     calls: mpsc::Receiver<Call>,
+    pending: Pending,
     window: Duration,
     stop: Stop,
 }
@@ -42,17 +48,38 @@ impl Positions {
     /// The two ends; the writer is to be run.
     pub(crate) fn new(config: &Config, store: Arc<dyn Store>, stop: Stop) -> (Self, Writer) {
         let (sender, calls) = mpsc::channel(config.position_calls_max.max(1));
-        (Self { calls: sender }, Writer { store, calls, window: config.position_window, stop })
+        let pending = Pending::default();
+        let writer = Writer { store, calls, pending: pending.clone(), window: config.position_window, stop };
+        (Self { calls: sender, pending }, writer)
+    }
+
+    /// The position of a device that is on its way to the store: who comes back at once is not sent again what
+    /// it has just acked.
+    pub(crate) fn pending(&self, user: &UserId, device: &DeviceId) -> Option<u64> {
+        self.pending.lock().get(&(user.clone(), device.clone())).copied()
     }
 
     /// Records positions; a record is only ever raised. When it answers they are stored.
     pub(crate) async fn record(&self, positions: Vec<contracts::im::Position>) -> Result<()> {
         let (written, answer) = oneshot::channel();
-        self.calls.try_send(Call { positions, written }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                Error::new(Kind::Overloaded, "as many positions wait to be written as may wait")
+        // Before the call is in line, so that the writer finds all that it writes.
+        for position in &positions {
+            let key = (position.user.clone(), position.device.clone());
+            let mut pending = self.pending.lock();
+            let known = pending.entry(key).or_default();
+            *known = position.inbox_seq.max(*known);
+        }
+        self.calls.try_send(Call { positions, written }).map_err(|error| {
+            let (mpsc::error::TrySendError::Full(call) | mpsc::error::TrySendError::Closed(call)) = &error;
+            let refused = call.positions.iter();
+            let refused = refused.map(|one| ((one.user.clone(), one.device.clone()), one.inbox_seq));
+            forget(&self.pending, &refused.collect());
+            match error {
+                mpsc::error::TrySendError::Full(_) => {
+                    Error::new(Kind::Overloaded, "as many positions wait to be written as may wait")
+                }
+                mpsc::error::TrySendError::Closed(_) => ended(),
             }
-            mpsc::error::TrySendError::Closed(_) => ended(),
         })?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
@@ -95,16 +122,31 @@ impl Writer {
                 false => None,
             };
         }
-        let position = |((user, device), inbox_seq)| Position { user, device, inbox_seq };
-        let positions: Vec<Position> = highest.into_iter().map(position).collect();
+        let position = |((user, device), inbox_seq): (&(UserId, DeviceId), &u64)| Position {
+            user: user.clone(),
+            device: device.clone(),
+            inbox_seq: *inbox_seq,
+        };
+        let positions: Vec<Position> = highest.iter().map(position).collect();
         let count = positions.len();
         let result = self.store.set_positions(positions).await.map_err(|error| {
             tracing::warn!(target: "im", ?error, count, "positions were not written");
             failure::of_backend(error)
         });
+        forget(&self.pending, &highest);
         for written in waiting {
             // Whoever went away meanwhile does not want to know.
             let _ = written.send(result.clone());
+        }
+    }
+}
+
+/// What was written, or was refused, is on its way no more; what came in the meantime is.
+fn forget(pending: &Pending, written: &HashMap<(UserId, DeviceId), u64>) {
+    let mut pending = pending.lock();
+    for (key, inbox_seq) in written {
+        if pending.get(key).is_some_and(|known| known <= inbox_seq) {
+            pending.remove(key);
         }
     }
 }

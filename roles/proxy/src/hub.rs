@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use contracts::proxy::{BroadcastDelivery, Delivery, Kick, RoomDelivery};
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use parking_lot::Mutex;
 use protocol::{RoomId, ServerId};
 use tokio::sync::{OnceCell, mpsc};
@@ -89,6 +89,8 @@ pub(crate) struct Hub {
     session_count: AtomicU64,
     number: AtomicU64,
     rooms: Mutex<HashMap<RoomId, Arc<RoomEntry>>>,
+    /// Rooms that were reported with members and have none left.
+    emptied: Mutex<HashSet<RoomId>>,
     addresses: Mutex<HashMap<IpAddr, Address>>,
     last_offsets: Mutex<HashMap<u32, u64>>,
 }
@@ -107,6 +109,7 @@ impl Hub {
             session_count: AtomicU64::new(0),
             number: AtomicU64::new(0),
             rooms: Mutex::default(),
+            emptied: Mutex::default(),
             addresses: Mutex::default(),
             last_offsets: Mutex::default(),
         }
@@ -188,6 +191,9 @@ impl Hub {
             return None;
         }
         rooms.remove(room);
+        if entry.reported.load(Ordering::Relaxed) > 0 {
+            self.emptied.lock().insert(room.clone());
+        }
         // Allotted under the lock, so that whoever enters anew announces a higher number.
         Some(self.next_number())
     }
@@ -200,7 +206,12 @@ impl Hub {
             ..Default::default()
         };
         let mut wanted = Vec::new();
-        for (room, entry) in self.rooms.lock().iter() {
+        let rooms = self.rooms.lock();
+        let emptied = std::mem::take(&mut *self.emptied.lock());
+        report
+            .rooms
+            .extend(emptied.into_iter().filter(|room| !rooms.contains_key(room)).map(|room| (room, 0)));
+        for (room, entry) in rooms.iter() {
             let members = entry.members.load(Ordering::Relaxed);
             if entry.reported.swap(members, Ordering::Relaxed) != members {
                 report.rooms.push((room.clone(), members));
@@ -220,8 +231,9 @@ impl Hub {
         }
     }
 
-    /// Everything is reported anew, as after a report that did not arrive.
-    pub(crate) fn forget_reported(&self) {
+    /// A report did not arrive: all that it said is said again.
+    pub(crate) fn forget_reported(&self, rooms: Vec<(RoomId, u64)>) {
+        self.emptied.lock().extend(rooms.into_iter().filter(|(_, count)| *count == 0).map(|(room, _)| room));
         for entry in self.rooms.lock().values() {
             entry.reported.store(0, Ordering::Relaxed);
         }
@@ -302,12 +314,17 @@ mod tests {
         let hub = hub(Config::default());
         let room = RoomId::new("live://1").unwrap();
         let entry = hub.enter_room(&room);
-        assert_eq!(hub.report().0.rooms, [(room, 1)]);
+        assert_eq!(hub.report().0.rooms, [(room.clone(), 1)]);
         assert!(hub.report().0.rooms.is_empty());
         assert!(hub.report().0.wanted.is_empty());
         assert_eq!(entry.count(), 1);
         assert_eq!(hub.report().0.wanted.len(), 1);
         Hub::heard(&hub.report().1, &[7]);
         assert_eq!(entry.count(), 7);
+        hub.leave_room(&room, &entry);
+        assert_eq!(hub.report().0.rooms, [(room.clone(), 0)]);
+        hub.forget_reported(vec![(room.clone(), 0)]);
+        assert_eq!(hub.report().0.rooms, [(room, 0)]);
+        assert!(hub.report().0.rooms.is_empty());
     }
 }

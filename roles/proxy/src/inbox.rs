@@ -45,8 +45,8 @@ pub(crate) struct Inbox {
     told: u64,
     /// What the server has recorded as received by the device.
     pub(crate) acked: u64,
-    /// Something was left out of a replay, so that writing bytes does not mean having received all before.
-    pub(crate) gapped: bool,
+    /// The last seq before the first one that was left out of a replay.
+    before_gap: Option<u64>,
 }
 
 /// A page to be asked for.
@@ -85,7 +85,7 @@ impl Inbox {
             replied: Vec::new(),
             told: 0,
             acked: 0,
-            gapped: false,
+            before_gap: None,
         }
     }
 
@@ -106,6 +106,12 @@ impl Inbox {
     /// Up to where everything was sent.
     pub(crate) fn sent(&self) -> u64 {
         self.sent
+    }
+
+    /// Up to where everything was sent and nothing was left out: what a client that cannot ask may be taken to
+    /// have received.
+    pub(crate) fn sent_without_gap(&self) -> u64 {
+        self.before_gap.map_or(self.sent, |before_gap| before_gap.min(self.sent))
     }
 
     /// An ack is taken up to what was sent.
@@ -186,7 +192,7 @@ impl Inbox {
             let (begin, end) = (self.sent + 1, self.target);
             self.sent = self.target;
             self.tell(end);
-            self.gapped = true;
+            self.before_gap.get_or_insert(begin - 1);
             self.go_live();
             return Progress::Gap { begin, end };
         }
@@ -248,7 +254,7 @@ mod tests {
         }
         assert_eq!(inbox.progress(), Progress::Gap { begin: 301, end: 1000 });
         assert_eq!(inbox.pushed(1001), Decision::Send);
-        assert!(inbox.gapped);
+        assert_eq!(inbox.sent_without_gap(), 300);
     }
 
     #[test]

@@ -141,11 +141,12 @@ async fn report_counts(hub: Arc<Hub>, logic: Arc<dyn Logic>) {
     loop {
         period.tick().await;
         let (report, wanted) = hub.report();
+        let rooms = report.rooms.clone();
         match logic.report(&hub.server, report).await {
             Ok(counts) => Hub::heard(&wanted, &counts),
             Err(error) => {
                 tracing::warn!(target: "proxy", %error, "counts could not be reported");
-                hub.forget_reported();
+                hub.forget_reported(rooms);
             }
         }
     }

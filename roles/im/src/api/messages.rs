@@ -9,6 +9,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use contracts::Error;
 use protocol::client::{Send, SendReply};
@@ -31,19 +32,17 @@ struct Request {
 
 /// Answers the call.
 pub(super) async fn send(State(local): State<Arc<Local>>, body: Result<Bytes, BytesRejection>) -> Response {
-    let body = match body {
-        Ok(body) => body,
+    let answer = match body {
+        Ok(body) => answer(&local, &body).await,
         Err(rejection) => {
-            let code = if rejection.status().as_u16() == 413 { Code::TooLarge } else { Code::Malformed };
-            return error_response(code.with(rejection.body_text()), code.http_status());
+            let too_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
+            let code = if too_large { Code::TooLarge } else { Code::Malformed };
+            Err(Error::refused(code, format!("request cannot be read: {}", rejection.body_text())))
         }
     };
-    match answer(&local, &body).await {
+    match answer {
         Ok(reply) => Json(reply).into_response(),
-        Err(error) => {
-            tracing::debug!(target: "im", ?error, "a call of the server API was refused");
-            error_response(error.to_client(), error.code().http_status())
-        }
+        Err(error) => error_response("v1/messages", &error),
     }
 }
 

@@ -1,7 +1,7 @@
 //! im's part of the server API, one call a file.
 //!
 //! Who may call is checked by a layer that the server puts around it. An error is
-//! `{"error":{"code","number","message","retryable"}}` under the HTTP status of its code.
+//! `{"code","number","message","retryable"}` under the HTTP status of its code.
 
 mod messages;
 
@@ -12,7 +12,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use serde::Serialize;
+use contracts::{Error, Kind};
 
 use crate::service::Local;
 
@@ -27,13 +27,15 @@ pub(crate) fn routes(local: Arc<Local>) -> axum::Router {
         .with_state(local)
 }
 
-/// An error as a caller of the server API sees it.
-#[derive(Serialize)]
-struct ErrorBody {
-    error: protocol::client::Error,
-}
-
-fn error_response(error: protocol::client::Error, status: u16) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, Json(ErrorBody { error })).into_response()
+/// The error as a caller sees it. A refusal is the caller's matter; a failure of ours is logged.
+fn error_response(call: &'static str, error: &Error) -> Response {
+    match error.kind() {
+        Kind::Refused(_) => {}
+        Kind::Internal => tracing::error!(target: "im", call, ?error, "a call of the server API failed"),
+        Kind::Overloaded | Kind::Unavailable => {
+            tracing::warn!(target: "im", call, ?error, "a call of the server API failed");
+        }
+    }
+    let status = StatusCode::from_u16(error.code().http_status());
+    (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(error.to_client())).into_response()
 }

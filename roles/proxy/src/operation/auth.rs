@@ -17,13 +17,19 @@ use crate::shard::Shard;
 const DEVICE_DEFAULT: &str = "default";
 
 pub(super) fn begin(shard: &mut Shard, place: ConnectionRef, to: ReplyTo, auth: Auth, now: Instant) {
+    if auth.token.len() > limits::TOKEN_BYTES_MAX {
+        let (length, most) = (auth.token.len(), limits::TOKEN_BYTES_MAX);
+        let message = format!("token has {length} bytes: at most {most} are allowed");
+        wire_of(shard, place, Wire::Anser);
+        shard.refuse(place, to, Code::TokenInvalid, message);
+        return shard.close(place, CloseCode::TokenRejected, now);
+    }
     let greeting = match greeting(auth) {
         Ok(greeting) => greeting,
         Err(error) => return shard.reply(place, to, ReplyKind::Error(error)),
     };
     wire_of(shard, place, Wire::Anser);
     let heartbeat_ms = shard.hub.config.chat_heartbeat.as_millis() as u64;
-    let _ = now;
     session::begin(shard, place, greeting, move |shard, outcome| match outcome {
         Ok(welcome) => {
             let reply = AuthReply {
@@ -52,10 +58,6 @@ pub(super) fn begin(shard: &mut Shard, place: ConnectionRef, to: ReplyTo, auth: 
 
 fn greeting(auth: Auth) -> Result<Greeting, Error> {
     let invalid = |message: String| Code::InvalidArgument.with(message);
-    if auth.token.len() > limits::TOKEN_BYTES_MAX {
-        let (length, most) = (auth.token.len(), limits::TOKEN_BYTES_MAX);
-        return Err(Code::TooLarge.with(format!("token has {length} bytes: at most {most} are allowed")));
-    }
     if auth.platform.len() > limits::PLATFORM_BYTES_MAX {
         let (length, most) = (auth.platform.len(), limits::PLATFORM_BYTES_MAX);
         return Err(invalid(format!("platform has {length} bytes: at most {most} are allowed")));

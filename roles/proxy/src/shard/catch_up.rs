@@ -59,16 +59,17 @@ impl Shard {
     }
 
     fn fetched(&mut self, place: ConnectionRef, request: PageRequest, outcome: Result<Page>) {
-        let Some(inbox) = self.inbox_mut(place) else { return };
-        inbox.fetching = false;
         match outcome {
             Ok(page) => {
+                // Sending may find the queue drained, which asks for the next page: not before this one is sent.
                 self.replay(place, request, page);
+                if let Some(inbox) = self.inbox_mut(place) {
+                    inbox.fetching = false;
+                }
                 self.catch_up(place);
             }
             Err(error) => {
                 tracing::warn!(target: "proxy", %error, "a page of an inbox could not be read");
-                inbox.fetching = true;
                 self.later(tokio::time::sleep(PAGE_RETRY), move |shard, ()| {
                     if let Some(inbox) = shard.inbox_mut(place) {
                         inbox.fetching = false;
@@ -112,8 +113,8 @@ impl Shard {
         let goim = connection.phase == Phase::Open && connection.dialect().is_goim();
         let Some(session) = connection.session.as_mut().filter(|_| goim) else { return };
         let Some(user) = &session.user else { return };
-        let inbox_seq = session.inbox.sent();
-        if session.inbox.gapped || inbox_seq <= session.inbox.acked {
+        let inbox_seq = session.inbox.sent_without_gap();
+        if inbox_seq <= session.inbox.acked {
             return;
         }
         session.inbox.acked = inbox_seq;

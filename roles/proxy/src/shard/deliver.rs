@@ -52,11 +52,13 @@ impl Shard {
     }
 
     fn deliver_to(&mut self, receiver: Receiver, payload: &Payload, encoded: &mut EncodedPayload<'_>) {
+        let queue_bytes_max = self.hub.config.send_queue_bytes_max;
         let (_, place) = ConnectionRef::of_handle(receiver.handle);
         let Some(connection) = self.connection_mut(place) else {
             return self.hub.metrics.dropped(Drop::Gone, 1);
         };
         let phase = connection.phase;
+        let full = connection.blocked_since.is_some() && connection.queued_bytes() >= queue_bytes_max;
         let session = connection.session.as_mut().filter(|session| session.connection == receiver.connection);
         let Some(session) = session else {
             // Before its session is there, a connection's inbox was not looked at: nothing stored is lost.
@@ -85,6 +87,10 @@ impl Shard {
             },
             Payload::Operation { operation, .. } => {
                 if session.accepts(*operation) && phase == Phase::Open {
+                    // Nothing is encoded for a queue that has no room anyway.
+                    if full {
+                        return self.count(false, 1);
+                    }
                     let bytes = encoded.for_receiver(dialect, 0);
                     let sent = self.send(place, bytes, Class::Push);
                     self.count(sent == Sent::Taken, 1);

@@ -1,5 +1,7 @@
 //! A real proxy on real sockets, with logic and im replaced by what the tests can look into.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod fakes;
 mod rooms;
 mod stored;
