@@ -65,7 +65,8 @@ pub(crate) struct System {
     /// In the order they are stopped.
     workers: Vec<Worker>,
     api: Worker,
-    // Released last: everything else has files in it.
+    // Released last, in this order: everything else works with the backends, and they have files in the folder.
+    _backends: Backends,
     _data: Folder,
 }
 
@@ -203,6 +204,7 @@ impl System {
             readiness,
             workers: started.workers,
             api,
+            _backends: backends,
             _data: data,
         })
     }

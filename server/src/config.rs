@@ -250,7 +250,7 @@ const KEYS: &[Key] = &[
         "log.level",
         Kind::String,
         "info",
-        "What is logged: `error`, `warn`, `info`, `debug` or `trace`, or a list such as \
+        "What is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`, or a list such as \
          `info,proxy=debug`.",
     ),
     key(
@@ -353,6 +353,9 @@ fn check(settings: &Settings) -> Result<(), Problems> {
             );
         }
     }
+    if let Err(error) = runtime::telemetry::parse_level(settings.text("log.level")) {
+        refuse("log.level", error.to_string());
+    }
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
@@ -428,6 +431,7 @@ mod tests {
             (&["web.allowed_origins=chat.example.com"], "web.allowed_origins"),
             (&["web.allowed_origins=https://a/b"], "web.allowed_origins"),
             (&["data.folder="], "data.folder"),
+            (&["log.level=warning"], "log.level"),
         ] {
             let problems = with(assignments).unwrap_err();
             assert_eq!(problems.0[0].place, place, "{problems}");

@@ -203,3 +203,54 @@ async fn serve_connection(stream: TcpStream, routes: Router, stop: Stop) {
         tracing::debug!(target: "api", %error, "a connection ended early");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use serde_json::{Value, json};
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::readiness::State as Part;
+
+    async fn call(routes: &Router, uri: &str) -> (StatusCode, Value) {
+        let request = Request::builder().uri(uri).header("host", "localhost").body(Body::empty()).unwrap();
+        let response = routes.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    #[tokio::test]
+    async fn the_process_says_how_it_is_from_start_to_stop() {
+        let readiness = Arc::new(Readiness::new(["store"]));
+        let access = Access {
+            api_key: "key".to_owned(),
+            api_key_file: String::new(),
+            dev: true,
+            goim_anonymous: false,
+            page: SocketAddr::from(([127, 0, 0, 1], 3102)),
+            allowed_origins: Vec::new(),
+        };
+        let roles = RoleRoutes::default();
+        let metrics = Metrics::start().unwrap();
+        let routes = routes(access, Arc::clone(&readiness), metrics, Arc::clone(&roles));
+
+        assert_eq!(call(&routes, "/livez").await, (StatusCode::OK, json!({"live": true})));
+        let starting = json!({"ready": false, "parts": {"store": "starting"}});
+        assert_eq!(call(&routes, "/readyz?verbose").await, (StatusCode::SERVICE_UNAVAILABLE, starting));
+        let (status, body) = call(&routes, "/v1/hello").await;
+        assert_eq!((status, &body["retryable"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(true)));
+
+        roles.set(Router::new().route("/v1/hello", get(async || Json("hello")))).unwrap();
+        readiness.set("store", Part::Ready);
+        assert_eq!(call(&routes, "/readyz").await, (StatusCode::OK, json!({"ready": true})));
+        assert_eq!(call(&routes, "/v1/hello").await, (StatusCode::OK, json!("hello")));
+        let (status, body) = call(&routes, "/v1/nothing").await;
+        assert_eq!((status, &body["number"]), (StatusCode::NOT_FOUND, &json!(40400)));
+
+        readiness.stop();
+        assert_eq!(call(&routes, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(call(&routes, "/livez").await.0, StatusCode::OK);
+    }
+}

@@ -2,11 +2,12 @@
 //! how long the store takes to open again.
 //!
 //! ```text
-//! cargo run --release -p backends --example append -- FOLDER [MESSAGES] [WRITERS] [wait]
+//! cargo run --release -p backends --example append -- FOLDER [MESSAGES] [WRITERS] [wait|check|outbox]
 //! ```
 //!
 //! With `wait` it stays when all is written, so that it can be killed with -9; started again with 0 messages on
-//! the same folder it says how long it took to be ready.
+//! the same folder it says how long it took to be ready. With `check` it reads every inbox and looks for holes.
+//! With `outbox` the messages go into no inbox, as a group's.
 
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
@@ -21,7 +22,8 @@ use backends::store::{self, Append, Store};
 use bytes::Bytes;
 use protocol::{ConversationId, Identifier, UserId};
 
-const USERS_COUNT: u64 = 10_000;
+const USERS_COUNT: u64 = 1_000;
+const PARTNERS_COUNT: u64 = 10;
 const CONTENT_BYTES: usize = 100;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = arguments.next().ok_or("name a folder")?;
     let message_count: u64 = arguments.next().map_or(Ok(1_000_000), |text| text.parse())?;
     let writer_count: u64 = arguments.next().map_or(Ok(64), |text| text.parse())?;
-    let wait = arguments.next().is_some_and(|word| word == "wait");
+    let after = arguments.next().unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let begun = Instant::now();
@@ -40,10 +42,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("user 1 has {top} messages");
         if message_count > 0 {
             println!("fdatasync of 4 KiB on this disk: {:?} (median of 500)", sync_floor(&folder)?);
-            measure(&store, message_count, writer_count, top).await?;
+            measure(&store, message_count, writer_count, top, after != "outbox").await?;
             println!("{} MB resident", resident_mb());
         }
-        if wait {
+        if after == "check" {
+            check(&store).await?;
+        }
+        if after == "wait" {
             println!("written; kill -9 {}", std::process::id());
             std::future::pending::<()>().await;
         }
@@ -56,6 +61,7 @@ async fn measure(
     message_count: u64,
     writer_count: u64,
     run: u64,
+    inboxes: bool,
 ) -> Result<(), Box<dyn Error>> {
     let next = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
@@ -70,7 +76,7 @@ async fn measure(
                         return Ok::<_, backends::Error>(times);
                     }
                     let begun = Instant::now();
-                    for answer in store.append(vec![message(run, number)]).await {
+                    for answer in store.append(vec![message(run, number, inboxes)]).await {
                         answer?;
                     }
                     times.push(begun.elapsed());
@@ -96,15 +102,42 @@ async fn measure(
     Ok(())
 }
 
-/// A single chat between two of the users, spread without order.
-fn message(run: u64, number: u64) -> Append {
-    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    let sender = user(mixed % USERS_COUNT + 1).unwrap_or_else(|error| unreachable!("{error}"));
-    let receiver = user(number % USERS_COUNT + 1).unwrap_or_else(|error| unreachable!("{error}"));
-    let mut inboxes = vec![sender.clone()];
-    if receiver != sender {
-        inboxes.push(receiver.clone());
+async fn check(store: &Arc<dyn Store>) -> Result<(), Box<dyn Error>> {
+    let begun = Instant::now();
+    let mut row_count = 0;
+    for number in 1..=USERS_COUNT {
+        let mut next = 1;
+        loop {
+            let page = store.inbox_page(&user(number)?, next, 0, 500).await?;
+            for row in &page.rows {
+                if row.inbox_seq != next {
+                    return Err(format!("user {number}: {next} is a hole").into());
+                }
+                next += 1;
+                row_count += 1;
+            }
+            if page.rows.is_empty() {
+                if page.top + 1 != next {
+                    return Err(
+                        format!("user {number}: the inbox ends at {next}, not at {}", page.top).into()
+                    );
+                }
+                break;
+            }
+        }
     }
+    println!("{row_count} inbox rows without a hole, read in {:?}", begun.elapsed());
+    Ok(())
+}
+
+/// A single chat between a user, drawn without order, and one of its ten partners.
+fn message(run: u64, number: u64, inboxes: bool) -> Append {
+    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let from = mixed % USERS_COUNT;
+    let to = (from + 1 + (mixed >> 20) % PARTNERS_COUNT) % USERS_COUNT;
+    let sender = user(from + 1).unwrap_or_else(|error| unreachable!("{error}"));
+    let receiver = user(to + 1).unwrap_or_else(|error| unreachable!("{error}"));
+    let inboxes = if inboxes { vec![sender.clone(), receiver.clone()] } else { Vec::new() };
     Append {
         conversation: ConversationId::single(&sender, &receiver),
         message_id: (run << 40) + number + 1,

@@ -228,13 +228,19 @@ mod tests {
 
     #[test]
     fn many_who_start_at_once_agree_on_the_keys() {
-        let folder = tempfile::tempdir().unwrap();
-        let keys: Vec<Keys> = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| Keys::open(folder.path()).unwrap())).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        assert!(keys.iter().all(|other| other.token_key == keys[0].token_key));
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let start = std::sync::Barrier::new(8);
+            let open = || {
+                start.wait();
+                Keys::open(folder.path()).unwrap().token_key
+            };
+            let keys: Vec<Secret> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(keys.iter().all(|other| *other == keys[0]));
+        }
     }
 
     #[test]

@@ -41,12 +41,12 @@ impl Rooms {
     }
 
     /// A proxy has its first member in a room.
-    pub(crate) fn enter(&self, server: &ServerId, number: u64, room: RoomId) {
+    pub(crate) fn enter(&self, server: &ServerId, number: u64, room: &RoomId) {
         self.change(room, server, |share| share.entered = share.entered.max(Some(number)));
     }
 
     /// A proxy has no member left in a room, as far as it knew at that number.
-    pub(crate) fn leave(&self, server: &ServerId, number: u64, room: RoomId) {
+    pub(crate) fn leave(&self, server: &ServerId, number: u64, room: &RoomId) {
         self.change(room, server, |share| share.entered = share.entered.filter(|entered| *entered > number));
     }
 
@@ -56,7 +56,7 @@ impl Rooms {
             Totals { connection_count: report.connection_count, address_count: report.address_count };
         self.totals.lock().insert(server.clone(), totals);
         for (room, count) in report.rooms {
-            self.change(room, server, |share| share.count = count);
+            self.change(&room, server, |share| share.count = count);
         }
         report.wanted.iter().map(|room| self.count(room)).collect()
     }
@@ -119,8 +119,8 @@ impl Rooms {
     }
 
     /// Changes what a proxy says of a room, and forgets what says nothing.
-    fn change(&self, room: RoomId, server: &ServerId, change: impl FnOnce(&mut Share)) {
-        let mut rooms = self.rooms.part(&room);
+    fn change(&self, room: &RoomId, server: &ServerId, change: impl FnOnce(&mut Share)) {
+        let mut rooms = self.rooms.part(room);
         let shares = rooms.entry(room.clone()).or_insert_with(|| {
             self.room_count.increment(1.0);
             Vec::new()
@@ -135,7 +135,7 @@ impl Rooms {
             shares.swap_remove(index);
         }
         if shares.is_empty() {
-            rooms.remove(&room);
+            rooms.remove(room);
             self.room_count.decrement(1.0);
         }
     }
@@ -164,10 +164,10 @@ mod tests {
     #[test]
     fn a_late_leave_does_not_undo_a_newer_enter() {
         let rooms = Rooms::new(4);
-        rooms.enter(&server("p1"), 7, room("live://1"));
-        rooms.leave(&server("p1"), 6, room("live://1"));
+        rooms.enter(&server("p1"), 7, &room("live://1"));
+        rooms.leave(&server("p1"), 6, &room("live://1"));
         assert_eq!(rooms.proxies(&room("live://1")), [server("p1")]);
-        rooms.leave(&server("p1"), 8, room("live://1"));
+        rooms.leave(&server("p1"), 8, &room("live://1"));
         assert_eq!(rooms.proxies(&room("live://1")), []);
     }
 
@@ -185,8 +185,8 @@ mod tests {
         let rooms = Rooms::new(4);
         rooms.report(&server("p1"), report(&[("live://1", 2)]));
         assert_eq!((rooms.count(&room("live://1")), rooms.proxies(&room("live://1")).len()), (2, 0));
-        rooms.enter(&server("p1"), 1, room("live://1"));
-        rooms.leave(&server("p1"), 2, room("live://1"));
+        rooms.enter(&server("p1"), 1, &room("live://1"));
+        rooms.leave(&server("p1"), 2, &room("live://1"));
         assert_eq!(rooms.proxies(&room("live://1")), []);
         rooms.report(&server("p1"), report(&[("live://1", 0)]));
         assert_eq!(rooms.rooms.parts().map(|part| part.len()).sum::<usize>(), 0);
@@ -204,7 +204,7 @@ mod tests {
             ("live", 70),
         ];
         rooms.report(&server("p1"), report(&counts));
-        rooms.enter(&server("p1"), 1, room("live://empty"));
+        rooms.enter(&server("p1"), 1, &room("live://empty"));
         assert_eq!(
             rooms.top("live", 3),
             [(room("live://c"), 9), (room("live://b"), 5), (room("live://d"), 5)]
@@ -217,7 +217,7 @@ mod tests {
     fn an_expired_proxy_leaves_rooms_and_totals_to_the_others() {
         let rooms = Rooms::new(4);
         for name in ["p1", "p2"] {
-            rooms.enter(&server(name), 1, room("live://1"));
+            rooms.enter(&server(name), 1, &room("live://1"));
             let report =
                 Report { connection_count: 10, address_count: 2, ..report(&[("live://1", 3), (name, 1)]) };
             rooms.report(&server(name), report);

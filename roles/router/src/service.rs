@@ -71,7 +71,7 @@ impl Router for Service {
 
     async fn enter_rooms(&self, server: &ServerId, number: u64, rooms: Vec<RoomId>) -> Result<()> {
         self.check_held()?;
-        for room in rooms {
+        for room in &rooms {
             self.rooms.enter(server, number, room);
         }
         Ok(())
@@ -79,7 +79,7 @@ impl Router for Service {
 
     async fn leave_rooms(&self, server: &ServerId, number: u64, rooms: Vec<RoomId>) -> Result<()> {
         self.check_held()?;
-        for room in rooms {
+        for room in &rooms {
             self.rooms.leave(server, number, room);
         }
         Ok(())

@@ -58,7 +58,7 @@ enum Target {
     /// Pushes to one connection.
     Connection {
         /// The connection's key.
-        key: String,
+        connection: String,
         /// What to push; - reads it from standard input.
         body: String,
     },
@@ -84,7 +84,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let (to, body) = match args.target {
         Target::User { user, body } => (PushTo::Users(vec![user]), body),
         Target::Users { users, body } => (PushTo::Users(users), body),
-        Target::Connection { key, body } => (PushTo::Connections(vec![key]), body),
+        Target::Connection { connection, body } => (PushTo::Connections(vec![connection]), body),
         Target::Room { room, body } => (PushTo::Room(room), body),
         Target::All { body, speed } => (PushTo::All { speed }, body),
     };

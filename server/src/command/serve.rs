@@ -1,7 +1,7 @@
 //! `anser serve`: runs the roles until it is told to stop.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use auth::keys::Keys;
@@ -92,7 +92,7 @@ fn token_command(settings: &Settings, data: &Path) -> String {
     format!("anser token new --user alice{folder}")
 }
 
-fn ready(addresses: Addresses, data: &PathBuf, dev: bool, token_command: &str) -> String {
+fn ready(addresses: Addresses, data: &Path, dev: bool, token_command: &str) -> String {
     let Addresses { tcp, ws, api } = addresses;
     let next = if dev {
         "open the chat page and log in as any name".to_owned()

@@ -106,7 +106,7 @@ fn inspect(token: &str, json: bool, key: &Secret) -> Result<(), Failure> {
 fn described(claims: &TokenClaims, now: u64) -> String {
     let when = |time: Option<u64>| match time {
         None => "-".to_owned(),
-        Some(time) if time >= now => format!("{time} (in {})", rough(time - now)),
+        Some(time) if time > now => format!("{time} (in {})", rough(time - now)),
         Some(time) => format!("{time} ({} ago)", rough(now - time)),
     };
     let id = claims.jti.as_deref().unwrap_or("-");

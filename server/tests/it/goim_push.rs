@@ -36,8 +36,8 @@ async fn a_push_to_mids_reaches_every_connection_of_each() {
     let server = SERVER.get();
     for wire in WIRES {
         let (one, two, offline) = (number(), number(), number());
-        let mut phone = Goim::user(&server, wire, one, "phone", &[1000]).await;
-        let mut tablet = Goim::user(&server, Wire::Tcp, one, "tablet", &[1000]).await;
+        let mut phone = Goim::user(&server, wire, one, &unique("phone"), &[1000]).await;
+        let mut tablet = Goim::user(&server, Wire::Tcp, one, &unique("tablet"), &[1000]).await;
         let mut other = Goim::user(&server, Wire::WebSocket, two, "", &[1000]).await;
         push(&server, &format!("mids?operation=1000&mids={one}&mids={offline}&mids={two}"), b"\x00\xff raw")
             .await;
@@ -137,7 +137,7 @@ async fn a_push_to_all_reaches_who_accepts_it() {
     let mut accepting = Vec::new();
     for wire in WIRES {
         accepting.push(Goim::user(&server, wire, 0, "", &[1000, 2000]).await);
-        accepting.push(Goim::user(&server, wire, number(), "k", &[2000]).await);
+        accepting.push(Goim::user(&server, wire, number(), &unique("key"), &[2000]).await);
     }
     let mut nothing = Goim::user(&server, Wire::Tcp, 0, "nothing", &[]).await;
     let mut anser = JsonChat::live(&server, "listener", "d").await;
@@ -193,7 +193,7 @@ async fn a_chat_message_reaches_a_goim_client_as_operation_1000_whatever_it_acce
     let mut alice = JsonChat::live(&server, &unique("alice"), "d").await;
     for wire in WIRES {
         let mid = number();
-        let mut client = Goim::user(&server, wire, mid, "device", &[]).await;
+        let mut client = Goim::user(&server, wire, mid, &unique("device"), &[]).await;
         let sent = alice.say(&mid.to_string(), "hello goim").await;
         let frame = client.next().await;
         assert_eq!((frame.version, frame.operation, frame.sequence), (1, 1000, 0));
@@ -212,9 +212,10 @@ async fn a_goim_clients_position_moves_with_what_was_written() {
     let server = SERVER.get();
     let mut alice = JsonChat::live(&server, &unique("alice"), "d").await;
     for wire in WIRES {
-        let mid = number();
+        // A key names one connection of the whole server, whoever holds it.
+        let (mid, key) = (number(), unique("device"));
         alice.say(&mid.to_string(), "while away").await;
-        let mut client = Goim::user(&server, wire, mid, "device", &[]).await;
+        let mut client = Goim::user(&server, wire, mid, &key, &[]).await;
         assert_eq!(client.next().await.json()["text"], "while away");
         alice.say(&mid.to_string(), "while here").await;
         assert_eq!(client.next().await.json()["text"], "while here");
@@ -222,10 +223,10 @@ async fn a_goim_clients_position_moves_with_what_was_written() {
         client.ask(2, 3, b"").await;
         drop(client);
         alice.say(&mid.to_string(), "away again").await;
-        let mut client = Goim::user(&server, wire, mid, "device", &[]).await;
+        let mut client = Goim::user(&server, wire, mid, &key, &[]).await;
         assert_eq!(client.next().await.json()["text"], "away again");
         // Another key is another device: it has received nothing yet.
-        let mut other = Goim::user(&server, wire, mid, "other device", &[]).await;
+        let mut other = Goim::user(&server, wire, mid, &unique("other"), &[]).await;
         assert_eq!(other.next().await.json()["text"], "while away");
     }
 }
@@ -234,27 +235,27 @@ async fn a_goim_clients_position_moves_with_what_was_written() {
 async fn a_goim_client_is_replayed_300_messages_a_connect() {
     let server = SERVER.get();
     let mut alice = JsonChat::live(&server, &unique("alice"), "d").await;
-    let mid = number();
+    let (mid, key) = (number(), unique("device"));
     alice.say(&mid.to_string(), "1").await;
-    let mut client = Goim::user(&server, Wire::Tcp, mid, "device", &[]).await;
+    let mut client = Goim::user(&server, Wire::Tcp, mid, &key, &[]).await;
     assert_eq!(client.next().await.json()["inboxSeq"], 1);
     client.ask(2, 3, b"").await;
     drop(client);
     for count in 2..=311 {
         alice.say(&mid.to_string(), &count.to_string()).await;
     }
-    let mut client = Goim::user(&server, Wire::WebSocket, mid, "device", &[]).await;
+    let mut client = Goim::user(&server, Wire::WebSocket, mid, &key, &[]).await;
     for inbox_seq in 2..=301 {
         assert_eq!(client.next().await.json()["inboxSeq"], inbox_seq);
     }
     assert_eq!(client.ask(2, 3, b"").await.operation, 3);
     drop(client);
-    let mut client = Goim::user(&server, Wire::Tcp, mid, "device", &[]).await;
+    let mut client = Goim::user(&server, Wire::Tcp, mid, &key, &[]).await;
     for inbox_seq in 302..=311 {
         assert_eq!(client.next().await.json()["inboxSeq"], inbox_seq);
     }
     // A device that was never here begins 300 below the top.
-    let mut fresh = Goim::user(&server, Wire::Tcp, mid, "fresh", &[]).await;
+    let mut fresh = Goim::user(&server, Wire::Tcp, mid, &unique("fresh"), &[]).await;
     for inbox_seq in 12..=311 {
         assert_eq!(fresh.next().await.json()["inboxSeq"], inbox_seq);
     }

@@ -75,13 +75,13 @@ async fn a_position_past_the_top_is_the_top_and_no_ack() {
         let (mut connection, reply, none, end) =
             replayed(&server, carrier, hello(&bob, &name, Some(1_000_000))).await;
         assert_eq!((reply.inbox_top, reply.acked_up_to, none, end), (4, 0, vec![], done(4)));
-        // What comes next is not hidden by the position that was too high.
         let top: client::HeartbeatReply =
             ask(&mut connection, RequestKind::Heartbeat(client::Heartbeat {})).await;
         assert_eq!(top.inbox_top, 4);
         drop(connection);
-        let (_again, reply, ..) = replayed(&server, carrier, hello(&bob, &name, Some(4))).await;
-        assert_eq!(reply.acked_up_to, 0);
+        // The server has recorded nothing of it.
+        let (_again, reply, all, _) = replayed(&server, carrier, hello(&bob, &name, None)).await;
+        assert_eq!((reply.acked_up_to, all), (0, seqs(1..=4)));
     }
 }
 
@@ -93,6 +93,19 @@ async fn a_message_after_a_position_past_the_top_is_pushed() {
     let mut sender = live(&server, Carrier::Json, &unique("alice"), "d").await;
     say(&mut sender, &bob, "first").await;
     assert_eq!(message(&mut receiver).await.inbox_seq, Some(1));
+}
+
+#[tokio::test]
+async fn a_position_that_is_stated_is_recorded_as_received() {
+    let server = SERVER.get();
+    let bob = filled(&server, 9).await;
+    for carrier in CARRIERS {
+        let name = unique("device");
+        for (stated, recorded) in [(6, 6), (2, 6), (9, 9), (0, 9)] {
+            let (_connection, reply, ..) = replayed(&server, carrier, hello(&bob, &name, Some(stated))).await;
+            assert_eq!(reply.acked_up_to, recorded, "a record is only ever raised: {stated} was stated");
+        }
+    }
 }
 
 #[tokio::test]

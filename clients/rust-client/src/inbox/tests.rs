@@ -1,3 +1,5 @@
+//! The inbox logic against what a server might say, in any order.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The calls of the server API against a server that answers from a script.
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread::JoinHandle;

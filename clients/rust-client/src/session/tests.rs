@@ -1,3 +1,5 @@
+//! Reconnecting, resending and healing against a server that follows a script.
+
 use std::time::Duration;
 
 use protocol::code::{CloseCode, Code};

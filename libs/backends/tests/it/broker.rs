@@ -17,8 +17,23 @@ pub(crate) trait BrokerFixture: Sized + Send {
 
 const BOTH: [Topic; 2] = [Topic::Push, Topic::Fanout];
 
-fn record(key: &str, value: impl ToString) -> Record {
-    Record { key: Bytes::copy_from_slice(key.as_bytes()), value: value.to_string().into() }
+/// A text or a number as the bytes of its text.
+struct Value(Bytes);
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned().into())
+    }
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Self(number.to_string().into())
+    }
+}
+
+fn record(key: &str, value: impl Into<Value>) -> Record {
+    Record { key: Bytes::copy_from_slice(key.as_bytes()), value: value.into().0 }
 }
 
 fn values(records: &[Delivered]) -> Vec<String> {
@@ -199,3 +214,21 @@ pub(crate) mod cases {
         }
     }
 }
+
+/// All cases over one fixture.
+macro_rules! broker_suite {
+    ($fixture:ty) => {
+        crate::run_suite!(broker over $fixture:
+            cases::records_of_a_key_keep_their_order,
+            cases::each_consumer_name_gets_every_record,
+            cases::next_waits_for_a_record_and_never_answers_more_than_asked,
+            cases::those_who_share_a_name_share_the_records,
+            cases::what_was_not_committed_goes_to_the_next_of_that_name,
+            cases::a_new_name_begins_with_the_first_record_of_a_durable_topic,
+            cases::a_new_name_begins_with_the_next_record_of_a_topic_that_is_not,
+            cases::a_durable_topic_goes_on_where_it_was_committed,
+            cases::many_publishers_lose_nothing,
+        );
+    };
+}
+pub(crate) use broker_suite;

@@ -58,3 +58,16 @@ pub(crate) mod cases {
         assert_eq!(top(&cache, "alice", age_max).await, Some(7));
     }
 }
+
+/// All cases over one fixture.
+macro_rules! cache_suite {
+    ($fixture:ty) => {
+        crate::run_suite!(cache over $fixture:
+            cases::tops_are_answered_in_the_order_asked,
+            cases::a_top_is_only_raised,
+            cases::a_top_older_than_asked_is_not_answered,
+            cases::raising_with_a_lower_value_renews_the_age,
+        );
+    };
+}
+pub(crate) use cache_suite;

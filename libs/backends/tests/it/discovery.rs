@@ -129,3 +129,18 @@ pub(crate) mod cases {
         assert_eq!(epochs.len(), 16);
     }
 }
+
+/// All cases over one fixture.
+macro_rules! discovery_suite {
+    ($fixture:ty) => {
+        crate::run_suite!(discovery over $fixture:
+            cases::instances_come_and_go_ordered_by_server,
+            cases::one_who_watches_later_sees_who_is_there,
+            cases::the_same_role_of_the_same_server_is_there_once,
+            cases::changed_metadata_is_seen_by_those_who_watch,
+            cases::a_name_has_one_owner_at_a_time_and_each_a_higher_epoch,
+            cases::of_many_who_want_a_name_each_owns_it_alone,
+        );
+    };
+}
+pub(crate) use discovery_suite;

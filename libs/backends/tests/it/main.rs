@@ -3,6 +3,12 @@
 //! A suite is written against the trait; an implementation brings a fixture that starts it empty and opens it
 //! again, and one line that runs the suite. What only one implementation promises stands in its own folder.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "all of it is tests, which these lints know only in their functions"
+)]
+
 mod broker;
 mod cache;
 mod discovery;
@@ -20,10 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs each case of a suite over a fixture, as a test of its own.
 macro_rules! run_suite {
-    ($suite:ident over $fixture:ty: $($case:path),+ $(,)?) => {
-        run_suite!(@ $suite $fixture; $($case),+);
-    };
-    (@ $suite:ident $fixture:ty; $($module:ident :: $case:ident),+) => {
+    ($suite:ident over $fixture:ty: $($module:ident :: $case:ident),+ $(,)?) => {
         $(
             #[tokio::test]
             async fn $case() {

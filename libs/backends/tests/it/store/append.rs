@@ -21,7 +21,7 @@ pub(crate) async fn a_message_is_in_the_outbox_in_both_inboxes_and_an_intent(fix
     };
     assert_eq!(appended, expected);
     let row = row_of(&message, 1);
-    assert_eq!(store.outbox_page(&message.conversation, 1, 0, 10).await.unwrap(), [row.clone()]);
+    assert_eq!(store.outbox_page(&message.conversation, 1, 0, 10).await.unwrap(), std::slice::from_ref(&row));
     for name in ["alice", "bob"] {
         assert_eq!(whole_inbox(&store, &user(name)).await, [(1, row.clone())]);
     }
@@ -43,7 +43,7 @@ pub(crate) async fn a_message_without_inboxes_is_in_the_outbox_alone(fixture: im
     let appended = append(&store, group("alice", "bob", 1)).await;
     assert_eq!((appended.seq, appended.inbox_seqs), (1, vec![]));
     assert_eq!(store.inbox_tops(&[user("alice"), user("bob")]).await.unwrap(), [0, 0]);
-    assert_eq!(store.intents(u64::MAX, 10).await.unwrap()[0].inboxes, []);
+    assert!(store.intents(u64::MAX, 10).await.unwrap()[0].inboxes.is_empty());
 }
 
 pub(crate) async fn seqs_count_up_in_each_box_of_its_own(fixture: impl StoreFixture) {
@@ -129,7 +129,7 @@ pub(crate) async fn a_first_answer_names_where_the_first_message_went(fixture: i
     let first = append(&store, chat("alice", "bob", 1)).await;
     let elsewhere = Append { client_message_id: "c-1".to_owned(), ..chat("alice", "carol", 2) };
     assert_repeats(&append(&store, elsewhere).await, &first);
-    assert_eq!(whole_inbox(&store, &user("carol")).await, []);
+    assert!(whole_inbox(&store, &user("carol")).await.is_empty());
     let of_another = Append { client_message_id: "c-1".to_owned(), ..chat("bob", "alice", 3) };
     assert!(!append(&store, of_another).await.duplicate);
 }

@@ -81,3 +81,47 @@ async fn whole_inbox(store: &Arc<dyn Store>, owner: &UserId) -> Vec<(u64, Outbox
     assert_eq!(page.top, page.rows.last().map_or(0, |row| row.inbox_seq));
     page.rows.into_iter().map(|row| (row.inbox_seq, row.message)).collect()
 }
+
+/// All cases over one fixture.
+macro_rules! store_suite {
+    ($fixture:ty) => {
+        crate::run_suite!(store over $fixture:
+            append::a_message_is_in_the_outbox_in_both_inboxes_and_an_intent,
+            append::a_chat_with_oneself_is_one_inbox_row,
+            append::a_message_without_inboxes_is_in_the_outbox_alone,
+            append::seqs_count_up_in_each_box_of_its_own,
+            append::what_was_handed_over_first_is_written_first,
+            append::sixty_four_writers_leave_no_hole_and_repeat_no_seq,
+            append::the_same_message_again_gets_the_first_answer,
+            append::a_first_answer_names_where_the_first_message_went,
+            append::the_same_message_twice_in_one_call_is_written_once,
+            append::the_same_message_from_many_at_once_is_written_once,
+            append::ids_are_compared_bytewise,
+            append::one_append_that_fails_does_not_fail_the_others,
+            append::large_and_empty_contents_come_back_as_they_were,
+            append::what_was_answered_is_there_when_it_is_opened_again,
+            read::a_page_of_an_empty_inbox_is_empty,
+            read::a_page_keeps_to_begin_end_and_limit,
+            read::an_outbox_page_keeps_to_begin_end_and_limit,
+            read::tops_are_answered_in_the_order_asked,
+            read::who_reads_while_others_write_sees_whole_commits,
+            fan_out::a_message_is_written_into_each_inbox_once,
+            fan_out::inboxes_written_with_the_message_are_not_written_again,
+            fan_out::a_message_that_is_not_there_is_missing,
+            fan_out::many_who_fan_out_the_same_message_write_it_once,
+            fan_out::progress_moves_only_from_where_it_is,
+            fan_out::of_many_who_advance_one_wins,
+            upkeep::intents_are_seen_oldest_first_until_they_are_cleared,
+            upkeep::an_intent_with_a_lower_id_than_those_before_is_seen,
+            upkeep::positions_are_only_raised,
+            upkeep::a_swept_answer_is_forgotten_and_a_younger_one_is_kept,
+            upkeep::a_sweep_of_many_answers_forgets_them_all,
+        );
+
+        #[test]
+        fn any_interleaving_does_what_a_simple_model_does() {
+            crate::store::model::run::<$fixture>();
+        }
+    };
+}
+pub(crate) use store_suite;

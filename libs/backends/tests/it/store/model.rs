@@ -62,10 +62,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..8)
 }
 
+/// A message and the inboxes written with it.
+type Written = (OutboxRow, Vec<(UserId, u64)>);
+
 #[derive(Default)]
 struct Model {
     number: u64,
-    outboxes: BTreeMap<ConversationId, Vec<(OutboxRow, Vec<(UserId, u64)>)>>,
+    outboxes: BTreeMap<ConversationId, Vec<Written>>,
     inboxes: HashMap<UserId, Vec<(ConversationId, u64)>>,
     answers: BTreeMap<(UserId, String), (ConversationId, u64)>,
     intents: BTreeSet<u64>,
@@ -125,7 +128,7 @@ impl Model {
         }
     }
 
-    fn row(&self, conversation: &ConversationId, seq: u64) -> Option<&(OutboxRow, Vec<(UserId, u64)>)> {
+    fn row(&self, conversation: &ConversationId, seq: u64) -> Option<&Written> {
         let place = usize::try_from(seq.checked_sub(1)?).ok()?;
         self.outboxes.get(conversation)?.get(place)
     }

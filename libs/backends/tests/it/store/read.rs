@@ -52,10 +52,10 @@ pub(crate) async fn an_outbox_page_keeps_to_begin_end_and_limit(fixture: impl St
     assert_eq!(page(3, 5, 100).await, [3, 4, 5]);
     assert_eq!(page(3, 0, 2).await, [3, 4]);
     assert_eq!(page(9, 999, 100).await, [9, 10]);
-    assert_eq!(page(11, 0, 100).await, []);
-    assert_eq!(page(5, 4, 100).await, []);
-    assert_eq!(page(1, 0, 0).await, []);
-    assert_eq!(store.outbox_page(&conversation("x", "y"), 1, 0, 10).await.unwrap(), []);
+    assert!(page(11, 0, 100).await.is_empty());
+    assert!(page(5, 4, 100).await.is_empty());
+    assert!(page(1, 0, 0).await.is_empty());
+    assert!(store.outbox_page(&conversation("x", "y"), 1, 0, 10).await.unwrap().is_empty());
 }
 
 pub(crate) async fn tops_are_answered_in_the_order_asked(fixture: impl StoreFixture) {
@@ -64,7 +64,7 @@ pub(crate) async fn tops_are_answered_in_the_order_asked(fixture: impl StoreFixt
     append(&store, chat("carol", "bob", 2)).await;
     let users = [user("bob"), user("nobody-knows"), user("alice"), user("bob"), user("Bob")];
     assert_eq!(store.inbox_tops(&users).await.unwrap(), [2, 0, 1, 2, 0]);
-    assert_eq!(store.inbox_tops(&[]).await.unwrap(), []);
+    assert!(store.inbox_tops(&[]).await.unwrap().is_empty());
 }
 
 pub(crate) async fn who_reads_while_others_write_sees_whole_commits(fixture: impl StoreFixture) {

@@ -18,7 +18,7 @@ pub(crate) async fn intents_are_seen_oldest_first_until_they_are_cleared(mut fix
     assert_eq!(intent_ids(&store, u64::MAX, 100).await, (1..=10).collect::<Vec<_>>());
     assert_eq!(intent_ids(&store, u64::MAX, 3).await, [1, 2, 3]);
     assert_eq!(intent_ids(&store, time_of(4), 100).await, [1, 2, 3]);
-    assert_eq!(intent_ids(&store, 0, 100).await, []);
+    assert!(intent_ids(&store, 0, 100).await.is_empty());
 
     store.clear_intents(vec![1, 2, 5, 999]).await.unwrap();
     assert_eq!(intent_ids(&store, u64::MAX, 3).await, [3, 4, 6]);
@@ -30,7 +30,7 @@ pub(crate) async fn intents_are_seen_oldest_first_until_they_are_cleared(mut fix
     let store = fixture.store();
     assert_eq!(intent_ids(&store, u64::MAX, 100).await, [3, 4, 6, 7, 8, 9, 10, 11]);
     store.clear_intents((1..=11).collect()).await.unwrap();
-    assert_eq!(intent_ids(&store, u64::MAX, 100).await, []);
+    assert!(intent_ids(&store, u64::MAX, 100).await.is_empty());
     append(&store, chat("alice", "bob", 12)).await;
     assert_eq!(intent_ids(&store, u64::MAX, 100).await, [12]);
 }
