@@ -209,6 +209,15 @@ impl System {
         })
     }
 
+    /// Answers when a part has failed that this process cannot go on without.
+    pub(crate) fn failed(&self) -> impl Future<Output = ()> + use<> {
+        let (failed, readiness) = (self.proxy.failed(), Arc::clone(&self.readiness));
+        async move {
+            failed.await;
+            readiness.set("proxy", State::Failed);
+        }
+    }
+
     /// Stops everything; what was answered is kept.
     pub(crate) async fn stop(mut self) {
         self.readiness.stop();

@@ -26,7 +26,6 @@ const CHROMIUM_NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrom
 pub(crate) fn everything(root: &Path) -> Done {
     node(root)?;
     chromium()?;
-    go()?;
     cargo_deny(root)?;
     npm_packages(root, "clients/js-sdk")?;
     npm_packages(root, "clients/web")
@@ -92,21 +91,6 @@ pub(crate) fn chromium() -> Done<PathBuf> {
     apt_get("chromium")?;
     installed()
         .ok_or_else(|| Failure("apt-get installed chromium, but no such program is in PATH".to_owned()))
-}
-
-/// Makes sure of Go, which builds the stock client of goim that the system tests run.
-///
-/// # Errors
-/// There is none and it cannot be installed.
-pub(crate) fn go() -> Done {
-    if find("go").is_none() {
-        apt_get("golang-go")?;
-    }
-    if find("go").is_some() {
-        Ok(())
-    } else {
-        failure("apt-get installed golang-go, but `go` is not in PATH")
-    }
 }
 
 /// Makes sure of cargo-deny in the version that `deny.toml` is written for, and hands back where it is.

@@ -1,6 +1,6 @@
 //! The project's own commands, run as `cargo xtask <command>`: one file a command.
 //!
-//! They need nothing beyond Rust to start. What a command needs besides (Node, Chromium, Go, cargo-deny), it
+//! They need nothing beyond Rust to start. What a command needs besides (Node, Chromium, cargo-deny), it
 //! installs itself, or says what is missing and goes on without it where it can.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its outputs")]

@@ -1,8 +1,8 @@
 //! Finds what was left lying: messages that were not handed on, and answers that are old.
 //!
 //! A message keeps its intent from its commit until push has taken it. So what a crash, a full lane or a failing
-//! push left behind is found here, about a second late. A message that cannot be read is left to the inbox, so
-//! that it does not stand before the others.
+//! push left behind is found here, about a second late. It may be handed on twice, and devices know what they
+//! have. A message that cannot be read is left to the inbox, so that it does not stand before the others.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! A connection begins *fresh*, is *open* after auth, and *closing* from the moment the server or the client
 //! ends it until the last byte has left. What a connection has only after auth is its [`Session`].
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use contracts::auth::Wire;
 use contracts::router::Handle;
@@ -169,6 +169,11 @@ impl Connection {
             && self.queued_bytes() <= queue_bytes_max / 2
     }
 
+    /// Takes a request out of its allowance; false where there is none left.
+    pub(crate) fn may_ask(&mut self, now: Instant, per_second_max: u32) -> bool {
+        self.admission.address.is_loopback() || self.allowance.take(now, per_second_max)
+    }
+
     /// Tells whether nothing that it asked for is being worked on.
     pub(crate) fn is_settled(&self) -> bool {
         self.in_flight == 0 && !self.barrier
@@ -200,9 +205,12 @@ impl Allowance {
     /// Takes one request out; false where there is none left. A second's worth may be saved up.
     pub(crate) fn take(&mut self, now: Instant, per_second: u32) -> bool {
         let bound = u64::from(per_second) * 1000;
-        let elapsed_ms = now.saturating_duration_since(self.refilled).as_millis().min(1000) as u64;
+        let elapsed = now.saturating_duration_since(self.refilled);
+        let elapsed_ms = elapsed.as_millis().min(1000) as u64;
         let held = (u64::from(self.thousandths) + elapsed_ms * u64::from(per_second)).min(bound);
-        self.refilled = now;
+        // What is less than a millisecond is kept: requests may come faster than that.
+        let kept = elapsed.saturating_sub(Duration::from_millis(elapsed_ms)).min(Duration::from_millis(1));
+        self.refilled = now.checked_sub(kept).unwrap_or(now);
         let Some(left) = held.checked_sub(1000) else {
             self.thousandths = held as u32;
             return false;
@@ -214,8 +222,6 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -233,5 +239,15 @@ mod tests {
         let later = start + Duration::from_millis(500);
         let taken = (0..100).filter(|_| allowance.take(later, 20)).count();
         assert_eq!(taken, 10);
+    }
+
+    #[test]
+    fn an_allowance_comes_back_while_requests_come_faster_than_a_millisecond() {
+        let start = Instant::now();
+        let mut allowance = Allowance::full(start);
+        let taken =
+            (0..20_000).filter(|number| allowance.take(start + Duration::from_micros(100 * number), 20));
+        // Two seconds: what was saved up, and 20 for each of them.
+        assert_eq!(taken.count(), 59);
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::handshake;
 use crate::hub::{Admission, Hub, Refused};
@@ -26,13 +27,15 @@ pub(crate) struct Doors {
     websocket: TcpListener,
     hub: Arc<Hub>,
     handshake: Rc<handshake::Handshake>,
+    /// Dropped with the doors, which tells the HTTP connections to end.
+    open: watch::Sender<()>,
 }
 
 impl Doors {
     pub(crate) fn new(tcp: TcpListener, websocket: TcpListener, hub: &Arc<Hub>, page: Page) -> Self {
         let config: &Config = &hub.config;
         let handshake = Rc::new(handshake::Handshake::new(config, page));
-        Self { tcp, websocket, hub: Arc::clone(hub), handshake }
+        Self { tcp, websocket, hub: Arc::clone(hub), handshake, open: watch::Sender::new(()) }
     }
 
     /// Takes in who waits at the TCP listener.
@@ -46,7 +49,8 @@ impl Doors {
     pub(crate) fn accept_websocket(&mut self, shard: &Rc<RefCell<Shard>>, now: Instant) {
         accept(&self.websocket, &self.hub, now, |stream, admission| {
             let stream = std::net::TcpStream::from(stream);
-            let served = Rc::clone(&self.handshake).serve(Rc::downgrade(shard), stream, admission);
+            let open = self.open.subscribe();
+            let served = Rc::clone(&self.handshake).serve(Rc::downgrade(shard), stream, admission, open);
             tokio::task::spawn_local(served);
         });
     }

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use sha1::{Digest, Sha1};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use crate::hub::Admission;
 use crate::shard::Shard;
@@ -28,6 +30,8 @@ use crate::{Config, Page};
 const HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// How long one HTTP connection may serve files of the page.
 const HTTP_TIME_LIMIT: Duration = Duration::from_secs(60);
+/// How long one may take to get what it has asked for when the doors are closed.
+const HTTP_END_TIME_LIMIT: Duration = Duration::from_secs(1);
 /// From RFC 6455 section 1.3.
 const ACCEPT_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// The page loads only what comes from its own origin, and connects only there.
@@ -61,6 +65,7 @@ impl Handshake {
         shard: Weak<RefCell<Shard>>,
         stream: std::net::TcpStream,
         admission: Admission,
+        mut open: watch::Receiver<()>,
     ) {
         let Ok(stream) = TcpStream::from_std(stream) else { return };
         let time_limit = self.time_limit;
@@ -75,8 +80,16 @@ impl Handshake {
             .max_buf_size(HEADERS_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
+        let mut connection = pin!(connection);
         // What a client does wrong here is its own matter; hyper has answered it as far as it could.
-        let _ = tokio::time::timeout(HTTP_TIME_LIMIT, connection).await;
+        tokio::select! {
+            _ = tokio::time::timeout(HTTP_TIME_LIMIT, connection.as_mut()) => {}
+            // Nothing is sent: it ends with the doors. A browser keeps connections that ask for nothing.
+            _ = open.changed() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(HTTP_END_TIME_LIMIT, connection).await;
+            }
+        }
     }
 
     fn answer(
@@ -134,6 +147,7 @@ impl Handshake {
             let Some(shard) = shard.upgrade() else { return };
             let stream = mio::net::TcpStream::from_std(stream);
             let mut shard = shard.borrow_mut();
+            let _alarm = shard.alarm();
             shard.admit(stream, carrier, admission, &parts.read_buf, Instant::now());
             shard.wake();
         });

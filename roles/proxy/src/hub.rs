@@ -3,6 +3,7 @@
 //! Shards share little: the number of members of each room, the connections of each address, and the numbers
 //! that are announced to the router. None of it is touched on the way of a message to a client.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,7 +13,7 @@ use contracts::proxy::{BroadcastDelivery, Delivery, Kick, RoomDelivery};
 use foldhash::{HashMap, HashSet};
 use parking_lot::Mutex;
 use protocol::{RoomId, ServerId};
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{OnceCell, mpsc, watch};
 
 use crate::Config;
 use crate::metrics::Metrics;
@@ -35,13 +36,16 @@ pub(crate) struct RoomEntry {
     members: AtomicU64,
     /// The count over all proxies, as last heard.
     everywhere: AtomicU64,
-    /// What was last reported.
+    /// What was last reported, or [`UNKNOWN`].
     reported: AtomicU64,
     /// Somebody asked for the count over all proxies.
     asked: AtomicBool,
     /// Filled when the router knows that this proxy has the room.
     pub(crate) entered: OnceCell<()>,
 }
+
+/// What was reported of a room when nobody knows whether the report arrived.
+const UNKNOWN: u64 = u64::MAX;
 
 impl RoomEntry {
     /// People online in the room, at most a second old.
@@ -57,6 +61,39 @@ struct Address {
     /// Connections that may come at once; refills with time.
     allowance: f64,
     refilled: Option<Instant>,
+}
+
+/// How long an address without connections is remembered: its allowance is full again by then.
+const ADDRESS_KEPT: Duration = Duration::from_secs(1);
+
+/// The addresses that connections come from.
+#[derive(Debug, Default)]
+struct Addresses {
+    by_ip: HashMap<IpAddr, Address>,
+    /// Those that were left without a connection, and when: who connects again at once finds its allowance as
+    /// it was.
+    left: VecDeque<(Instant, IpAddr)>,
+    /// Addresses that have connections.
+    present_count: u64,
+}
+
+impl Addresses {
+    /// Forgets who left long ago.
+    fn forget_left(&mut self, now: Instant) {
+        while let Some((at, address)) = self.left.front().copied() {
+            if now.saturating_duration_since(at) < ADDRESS_KEPT {
+                return;
+            }
+            self.left.pop_front();
+            let is_idle = |entry: &Address| {
+                entry.connection_count == 0
+                    && entry.refilled.is_none_or(|at| now.saturating_duration_since(at) >= ADDRESS_KEPT)
+            };
+            if self.by_ip.get(&address).is_some_and(is_idle) {
+                self.by_ip.remove(&address);
+            }
+        }
+    }
 }
 
 /// Why a connection was turned away at the door.
@@ -91,7 +128,9 @@ pub(crate) struct Hub {
     rooms: Mutex<HashMap<RoomId, Arc<RoomEntry>>>,
     /// Rooms that were reported with members and have none left.
     emptied: Mutex<HashSet<RoomId>>,
-    addresses: Mutex<HashMap<IpAddr, Address>>,
+    addresses: Mutex<Addresses>,
+    /// Set when a shard has ended without having been told to.
+    failed: watch::Sender<bool>,
     last_offsets: Mutex<HashMap<u32, u64>>,
 }
 
@@ -111,6 +150,7 @@ impl Hub {
             rooms: Mutex::default(),
             emptied: Mutex::default(),
             addresses: Mutex::default(),
+            failed: watch::Sender::new(false),
             last_offsets: Mutex::default(),
         }
     }
@@ -135,31 +175,40 @@ impl Hub {
 
     fn admit_address(&self, address: IpAddr, now: Instant) -> Result<(), Refused> {
         let mut addresses = self.addresses.lock();
-        let entry = addresses.entry(address).or_default();
+        let addresses = &mut *addresses;
+        addresses.forget_left(now);
+        let entry = addresses.by_ip.entry(address).or_insert_with(|| {
+            addresses.left.push_back((now, address));
+            Address::default()
+        });
         if !address.is_loopback() {
             if entry.connection_count as usize >= self.config.connections_per_address_max {
                 return Err(Refused::AddressFull);
             }
             let rate = f64::from(self.config.connection_rate_per_address_max);
             let elapsed = entry.refilled.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
-            entry.allowance = (entry.allowance + elapsed.as_secs_f64().min(1.0) * rate).min(rate);
-            entry.refilled = Some(now);
-            if entry.allowance < 1.0 {
+            let allowance = (entry.allowance + elapsed.as_secs_f64().min(1.0) * rate).min(rate);
+            if allowance < 1.0 {
                 return Err(Refused::AddressRate);
             }
-            entry.allowance -= 1.0;
+            entry.allowance = allowance - 1.0;
+            entry.refilled = Some(now);
         }
         entry.connection_count += 1;
+        if entry.connection_count == 1 {
+            addresses.present_count += 1;
+        }
         Ok(())
     }
 
     fn dismiss(&self, address: IpAddr) {
         self.connection_count.fetch_sub(1, Ordering::Relaxed);
         let mut addresses = self.addresses.lock();
-        if let Some(entry) = addresses.get_mut(&address) {
+        if let Some(entry) = addresses.by_ip.get_mut(&address) {
             entry.connection_count -= 1;
             if entry.connection_count == 0 {
-                addresses.remove(&address);
+                addresses.present_count -= 1;
+                addresses.left.push_back((Instant::now(), address));
             }
         }
     }
@@ -184,6 +233,13 @@ impl Hub {
         Arc::clone(entry)
     }
 
+    /// The number to announce a room with, once it has its first member; `None` where all members have left
+    /// since, so that nothing is announced above the number of their leave.
+    pub(crate) fn number_to_enter(&self, room: &RoomId, entry: &Arc<RoomEntry>) -> Option<u64> {
+        let rooms = self.rooms.lock();
+        rooms.get(room).filter(|current| Arc::ptr_eq(current, entry)).map(|_| self.next_number())
+    }
+
     /// Counts a member out of a room. Answers the number to announce with when it was the last one here.
     pub(crate) fn leave_room(&self, room: &RoomId, entry: &Arc<RoomEntry>) -> Option<u64> {
         let mut rooms = self.rooms.lock();
@@ -202,7 +258,7 @@ impl Hub {
     pub(crate) fn report(&self) -> (contracts::router::Report, Vec<Arc<RoomEntry>>) {
         let mut report = contracts::router::Report {
             connection_count: self.session_count.load(Ordering::Relaxed),
-            address_count: self.addresses.lock().len() as u64,
+            address_count: self.addresses.lock().present_count,
             ..Default::default()
         };
         let mut wanted = Vec::new();
@@ -235,8 +291,18 @@ impl Hub {
     pub(crate) fn forget_reported(&self, rooms: Vec<(RoomId, u64)>) {
         self.emptied.lock().extend(rooms.into_iter().filter(|(_, count)| *count == 0).map(|(room, _)| room));
         for entry in self.rooms.lock().values() {
-            entry.reported.store(0, Ordering::Relaxed);
+            entry.reported.store(UNKNOWN, Ordering::Relaxed);
         }
+    }
+
+    /// A shard has ended without having been told to.
+    pub(crate) fn fail(&self) {
+        self.failed.send_replace(true);
+    }
+
+    /// Hears of [`Self::fail`].
+    pub(crate) fn failures(&self) -> watch::Receiver<bool> {
+        self.failed.subscribe()
     }
 
     /// Tells whether a record of topic `push` is above the last one taken from its partition.
@@ -298,6 +364,56 @@ mod tests {
         let again = hub.enter_room(&room);
         assert!(!Arc::ptr_eq(&first, &again));
         assert!(hub.next_number() > left);
+    }
+
+    #[test]
+    fn a_room_that_all_have_left_is_not_announced_after_its_leave() {
+        let hub = hub(Config::default());
+        let room = RoomId::new("live://1").unwrap();
+        let first = hub.enter_room(&room);
+        assert!(hub.number_to_enter(&room, &first).is_some());
+        let left = hub.leave_room(&room, &first).unwrap();
+        assert_eq!(hub.number_to_enter(&room, &first), None);
+        let again = hub.enter_room(&room);
+        assert_eq!(hub.number_to_enter(&room, &first), None);
+        assert!(hub.number_to_enter(&room, &again).unwrap() > left);
+    }
+
+    #[test]
+    fn who_connects_and_closes_over_and_over_is_slowed_down_and_then_forgotten() {
+        let hub = hub(Config { connection_rate_per_address_max: 5, ..Config::default() });
+        let (start, far) = (Instant::now(), "192.0.2.1".parse().unwrap());
+        let admitted = (0..50).filter(|_| hub.admit(far, start).is_ok()).count();
+        assert_eq!(admitted, 5);
+        assert_eq!(hub.report().0.address_count, 0);
+        let later = start + 2 * ADDRESS_KEPT;
+        let other = hub.admit("192.0.2.2".parse().unwrap(), later).ok().unwrap();
+        assert_eq!(hub.addresses.lock().by_ip.len(), 1);
+        assert_eq!(hub.report().0.address_count, 1);
+        drop(other);
+    }
+
+    #[test]
+    fn an_address_that_is_refused_leaves_nothing_behind() {
+        let hub = hub(Config { connections_per_address_max: 0, ..Config::default() });
+        let now = Instant::now();
+        for last in 0..100 {
+            let address = IpAddr::from([192, 0, 2, last]);
+            assert_eq!(hub.admit(address, now).err(), Some(Refused::AddressFull));
+        }
+        let _ = hub.admit("192.0.2.200".parse().unwrap(), now + 2 * ADDRESS_KEPT);
+        assert_eq!(hub.addresses.lock().by_ip.len(), 1);
+    }
+
+    #[test]
+    fn a_room_left_after_a_report_that_got_lost_is_reported_as_empty() {
+        let hub = hub(Config::default());
+        let room = RoomId::new("live://1").unwrap();
+        let entry = hub.enter_room(&room);
+        let lost = hub.report().0.rooms;
+        hub.forget_reported(lost);
+        hub.leave_room(&room, &entry);
+        assert_eq!(hub.report().0.rooms, [(room, 0)]);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(crate) struct Inbox {
     replay_left: u64,
     /// A page is being read.
     pub(crate) fetching: bool,
+    /// The top is being looked at.
+    pub(crate) looking: bool,
     /// Seqs above `sent` that replies have carried.
     replied: Vec<u64>,
     /// The highest seq that this connection was ever told, which bounds its acks.
@@ -82,6 +84,7 @@ impl Inbox {
             target: 0,
             replay_left: 0,
             fetching: false,
+            looking: false,
             replied: Vec::new(),
             told: 0,
             acked: 0,
@@ -186,6 +189,7 @@ impl Inbox {
     pub(crate) fn progress(&mut self) -> Progress {
         if self.sent >= self.target {
             self.go_live();
+            self.tell(self.sent);
             return Progress::Done { inbox_seq: self.sent };
         }
         if self.replay_left == 0 {
@@ -277,6 +281,16 @@ mod tests {
         inbox.sent_one();
         assert_eq!(inbox.sent(), 7);
         assert_eq!(inbox.pushed(8), Decision::Send);
+    }
+
+    #[test]
+    fn what_sync_done_names_may_be_acked() {
+        let mut inbox = Inbox::new();
+        inbox.start(5, 8, 5);
+        inbox.replayed(7);
+        inbox.covered(8);
+        assert_eq!(inbox.progress(), Progress::Done { inbox_seq: 8 });
+        assert_eq!(inbox.clamp_ack(8), 8);
     }
 
     #[test]

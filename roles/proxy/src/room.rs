@@ -17,6 +17,8 @@ use crate::hub::RoomEntry;
 
 /// Messages that may wait in one room of one shard; more are dropped and counted.
 const PENDING_MAX: usize = 4_096;
+/// Bytes of the messages that may wait in one room of one shard; where none waits, one of any size is taken.
+const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// One room's part in a shard.
 #[derive(Debug)]
@@ -26,7 +28,8 @@ pub(crate) struct Room {
     pub(crate) entry: Arc<RoomEntry>,
     /// The slots of the members.
     pub(crate) members: Vec<u32>,
-    pub(crate) pending: Vec<RoomPayload>,
+    pending: Vec<RoomPayload>,
+    pending_bytes: usize,
     first_waits_since: Option<Instant>,
     next_pass: Option<Instant>,
 }
@@ -41,12 +44,21 @@ pub(crate) struct Pacing {
 impl Room {
     /// Takes a message; false where too many wait.
     pub(crate) fn take(&mut self, payload: RoomPayload, now: Instant) -> bool {
-        if self.pending.len() >= PENDING_MAX {
+        let bytes = payload_bytes(&payload);
+        let too_big = !self.pending.is_empty() && self.pending_bytes + bytes > PENDING_BYTES_MAX;
+        if too_big || self.pending.len() >= PENDING_MAX {
             return false;
         }
+        self.pending_bytes += bytes;
         self.first_waits_since.get_or_insert(now);
         self.pending.push(payload);
         true
+    }
+
+    /// Takes out what waits.
+    pub(crate) fn take_pending(&mut self) -> Vec<RoomPayload> {
+        self.pending_bytes = 0;
+        std::mem::take(&mut self.pending)
     }
 
     /// When the next pass is due.
@@ -59,6 +71,14 @@ impl Room {
     pub(crate) fn passed(&mut self, ended: Instant, cost: Duration, pacing: Pacing) {
         self.first_waits_since = None;
         self.next_pass = Some(ended + cost.mul_f64((1.0 / pacing.share - 1.0).max(0.0)));
+    }
+}
+
+/// What a payload weighs in memory, about.
+fn payload_bytes(payload: &RoomPayload) -> usize {
+    match payload {
+        RoomPayload::Operation { body, .. } => body.len(),
+        RoomPayload::Message(message) => prost::Message::encoded_len(&**message),
     }
 }
 
@@ -107,6 +127,7 @@ impl Rooms {
             entry: Arc::clone(entry),
             members: Vec::new(),
             pending: Vec::new(),
+            pending_bytes: 0,
             first_waits_since: None,
             next_pass: None,
         };
@@ -206,13 +227,13 @@ mod tests {
         assert_eq!(due, [index]);
         let cost = Duration::from_millis(10);
         let room = rooms.get_mut(index).unwrap();
-        room.pending.clear();
+        room.take_pending();
         room.passed(start + cost, cost, PACING);
         // A quarter of a core: three times the cost is rested.
         rooms.take(index, message(), start + cost);
         assert_eq!(rooms.next_due(), Some(start + cost + 3 * cost));
         let room = rooms.get_mut(index).unwrap();
-        room.pending.clear();
+        room.take_pending();
         room.passed(start + cost, Duration::from_secs(5), PACING);
         rooms.waiting.clear();
         rooms.take(index, message(), start + cost);
@@ -227,5 +248,19 @@ mod tests {
         let now = Instant::now();
         assert!((0..PENDING_MAX).all(|_| rooms.take(index, message(), now)));
         assert!(!rooms.take(index, message(), now));
+    }
+
+    #[test]
+    fn waiting_messages_are_bounded_in_bytes_too() {
+        let mut rooms = Rooms::new(PACING);
+        let (id, _) = room(&mut rooms, &[1]);
+        let index = rooms.index(&id).unwrap();
+        let now = Instant::now();
+        let large = |bytes| RoomPayload::Operation { operation: 1000, body: Bytes::from(vec![0; bytes]) };
+        assert!(rooms.take(index, large(PENDING_BYTES_MAX + 1), now));
+        assert!(!rooms.take(index, large(1), now));
+        assert_eq!(rooms.get_mut(index).unwrap().take_pending().len(), 1);
+        assert!(rooms.take(index, large(PENDING_BYTES_MAX), now));
+        assert!(!rooms.take(index, large(1), now));
     }
 }

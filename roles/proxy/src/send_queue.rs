@@ -13,7 +13,8 @@ pub(crate) enum Class {
     Push,
     /// A stored message: its connection turns behind when there is no room.
     Stored,
-    /// A reply or what the protocol must say: taken up to the whole bound once more.
+    /// A reply or what the protocol must say: always taken. Requests are not read while half of the bound waits,
+    /// so there are no more than those that were being worked on, and one page.
     Reply,
 }
 
@@ -38,15 +39,11 @@ impl SendQueue {
 
     /// Takes the bytes, or tells that there is no room. An empty queue takes a frame of any legal size.
     pub(crate) fn push(&mut self, bytes: Bytes, class: Class, bytes_max: usize) -> bool {
-        let bound = match class {
-            Class::Push | Class::Stored => bytes_max,
-            Class::Reply => 2 * bytes_max,
-        };
-        if !self.pieces.is_empty() && self.length_bytes + bytes.len() > bound {
+        let bounded = class != Class::Reply && !self.pieces.is_empty();
+        if bounded && self.length_bytes + bytes.len() > bytes_max {
             return false;
         }
-        self.length_bytes += bytes.len();
-        self.pieces.push_back(bytes);
+        self.push_rest(bytes);
         true
     }
 
@@ -102,7 +99,7 @@ mod tests {
         assert!(queue.push(Bytes::from(vec![1; 100]), Class::Push, 64));
         assert!(!queue.push(Bytes::from_static(b"x"), Class::Stored, 64));
         assert!(queue.push(Bytes::from_static(b"reply"), Class::Reply, 64));
-        assert!(!queue.push(Bytes::from(vec![1; 64]), Class::Reply, 64));
+        assert!(!queue.push(Bytes::from_static(b"x"), Class::Push, 64));
         assert_eq!(queue.length_bytes(), 105);
     }
 

@@ -1,6 +1,7 @@
 //! A running proxy: its threads, its contract towards push and logic, its way up and down.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -89,6 +90,18 @@ impl Proxy {
     #[must_use]
     pub fn contract(&self) -> Arc<dyn contracts::proxy::Proxy> {
         Arc::new(Contract { hub: Arc::clone(&self.hub) })
+    }
+
+    /// Answers when a thread of this proxy has ended without having been told to; it has said why in the log. Its
+    /// connections are gone while the directory still names them, so the process is to be stopped and started
+    /// again.
+    pub fn failed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut failures = self.hub.failures();
+        async move {
+            if failures.wait_for(|failed| *failed).await.is_err() {
+                std::future::pending().await
+            }
+        }
     }
 
     /// Lets clients in.
@@ -182,19 +195,21 @@ impl contracts::proxy::Proxy for Contract {
                 by_shard[shard].push(Delivery { receivers, payload: delivery.payload.clone() });
             }
         }
+        let mut outcome = Ok(());
         for (shard, deliveries) in by_shard.into_iter().enumerate().filter(|(_, some)| !some.is_empty()) {
-            self.tell(shard, Command::Deliver(deliveries)).await?;
+            outcome = outcome.and(self.tell(shard, Command::Deliver(deliveries)).await);
         }
-        Ok(())
+        outcome
     }
 
     async fn deliver_to_rooms(&self, deliveries: Vec<RoomDelivery>) -> Result<()> {
         let new: Arc<[RoomDelivery]> =
             deliveries.into_iter().filter(|delivery| self.hub.is_new(delivery.position)).collect();
+        let mut outcome = Ok(());
         for shard in 0..self.hub.shards.len() {
-            self.tell(shard, Command::DeliverToRooms(Arc::clone(&new))).await?;
+            outcome = outcome.and(self.tell(shard, Command::DeliverToRooms(Arc::clone(&new))).await);
         }
-        Ok(())
+        outcome
     }
 
     async fn broadcast(&self, delivery: BroadcastDelivery) -> Result<()> {
@@ -202,20 +217,22 @@ impl contracts::proxy::Proxy for Contract {
             return Ok(());
         }
         let delivery = Arc::new(delivery);
+        let mut outcome = Ok(());
         for shard in 0..self.hub.shards.len() {
-            self.tell(shard, Command::Broadcast(Arc::clone(&delivery))).await?;
+            outcome = outcome.and(self.tell(shard, Command::Broadcast(Arc::clone(&delivery))).await);
         }
-        Ok(())
+        outcome
     }
 
     async fn kick(&self, kicks: Vec<Kick>) -> Result<()> {
+        let mut outcome = Ok(());
         for shard in 0..self.hub.shards.len() {
             let of_shard = |kick: &Kick| ConnectionRef::of_handle(kick.handle).0 == shard;
             let kicks: Vec<Kick> = kicks.iter().copied().filter(of_shard).collect();
             if !kicks.is_empty() {
-                self.tell(shard, Command::Kick(kicks)).await?;
+                outcome = outcome.and(self.tell(shard, Command::Kick(kicks)).await);
             }
         }
-        Ok(())
+        outcome
     }
 }

@@ -71,16 +71,8 @@ impl Directory {
             replaced.push(older.route);
         }
         if let Some(user) = user {
-            if let Some(older) = self.take_device(&user, device, &key, &route) {
-                self.remove_key(&older.key, &older.route);
-                if !replaced.contains(&older.route) {
-                    replaced.push(older.route);
-                }
-            }
-            // Somebody may have taken the key before the user had this entry, and found nothing to remove.
-            if !self.holds_key(&key, &route) {
-                self.remove_from_user(&user, &route);
-            }
+            let older = self.take_device(&user, device, &key, &route);
+            replaced.extend(older.filter(|older| !replaced.contains(older)));
         }
         Registered { connection, key: key.as_ref().to_owned(), replaced }
     }
@@ -161,24 +153,29 @@ impl Directory {
         (key, older.filter(|older| older.route.connection != route.connection))
     }
 
-    fn take_device(
-        &self,
-        user: &UserId,
-        device: DeviceId,
-        key: &Arc<str>,
-        route: &Route,
-    ) -> Option<UserEntry> {
+    /// Puts the route in the place of a user's device, and answers the connection that was there.
+    fn take_device(&self, user: &UserId, device: DeviceId, key: &Arc<str>, route: &Route) -> Option<Route> {
+        let entry = UserEntry { route: route.clone(), device, key: key.clone() };
+        let older =
+            self.replace_device(user, entry).filter(|older| older.route.connection != route.connection);
+        if let Some(older) = &older {
+            self.remove_key(&older.key, &older.route);
+        }
+        // Somebody may have taken the key before the user had this entry, and found nothing to remove.
+        if !self.holds_key(key, route) {
+            self.remove_from_user(user, route);
+        }
+        older.map(|older| older.route)
+    }
+
+    fn replace_device(&self, user: &UserId, entry: UserEntry) -> Option<UserEntry> {
         let mut users = self.users.part(user);
         let entries = users.entry(user.clone()).or_insert_with(|| {
             self.user_count.increment(1.0);
             Vec::new()
         });
-        let entry = UserEntry { route: route.clone(), device, key: key.clone() };
         match entries.iter_mut().find(|older| older.device == entry.device) {
-            Some(older) => {
-                let older = std::mem::replace(older, entry);
-                (older.route.connection != route.connection).then_some(older)
-            }
+            Some(older) => Some(std::mem::replace(older, entry)),
             None => {
                 entries.push(entry);
                 None
@@ -345,6 +342,17 @@ mod tests {
             Directory::new(4, epoch).register(registration("p1", 1, "alice", "phone", "")).connection
         });
         assert!(ids[0] < ids[1]);
+    }
+
+    #[test]
+    fn a_connection_whose_key_was_taken_while_it_came_in_is_not_found() {
+        let directory = Directory::new(4, 1);
+        let route = Route { server: ServerId("p1".into()), connection: ConnectionId(7), handle: Handle(1) };
+        let (key, _) = directory.take_key("k", Some(user("alice")), &route);
+        directory.register(registration("p1", 2, "bob", "phone", "k"));
+        directory.take_device(&user("alice"), DeviceId::new("phone").unwrap(), &key, &route);
+        assert_eq!(directory.locate_user(&user("alice")), Located::default());
+        assert_eq!(handles(&directory.locate_key("k")), [2]);
     }
 
     #[test]

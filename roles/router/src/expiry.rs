@@ -26,6 +26,7 @@ pub(crate) fn run(
     async move {
         loop {
             tokio::select! {
+                biased;
                 () = stop.triggered() => return,
                 () = leadership.lost() => {
                     service.lose();

@@ -64,3 +64,50 @@ pub async fn start(config: Config, deps: Deps) -> backends::Result<Arc<dyn Route
     tokio::spawn(expiry::run(service.clone(), proxies, leadership, stop));
     Ok(service)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use backends::discovery::{self, Instance};
+    use contracts::router::{Handle, Registration};
+    use protocol::{DeviceId, Identifier, UserId};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn users_of_a_proxy_that_leaves_discovery_are_offline() {
+        let discovery = discovery::open("embedded:").await.unwrap();
+        let (server, stop) = (ServerId("p1".into()), Stop::new());
+        let instance = Instance {
+            role: "proxy".to_owned(),
+            server: server.clone(),
+            addresses: Default::default(),
+            metadata: Default::default(),
+            since_ms: 0,
+        };
+        let in_discovery = discovery.register(instance).await.unwrap();
+        let deps = Deps { server: server.clone(), discovery, stop: stop.clone() };
+        let router = start(Config::default(), deps).await.unwrap();
+        let users = [UserId::new("alice").unwrap()];
+        let registration = Registration {
+            server,
+            number: 1,
+            handle: Handle(1),
+            user: Some(users[0].clone()),
+            device: DeviceId::new("phone").unwrap(),
+            key: String::new(),
+            connection: None,
+        };
+        router.register(vec![registration]).await.unwrap();
+        assert_eq!(router.locate_users(&users).await.unwrap()[0].routes.len(), 1);
+        drop(in_discovery);
+        let offline = async {
+            while !router.locate_users(&users).await.unwrap()[0].routes.is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), offline).await.unwrap();
+        stop.trigger();
+    }
+}

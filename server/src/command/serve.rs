@@ -33,7 +33,7 @@ pub(crate) struct Args {
     settings: SettingsArgs,
 }
 
-/// Runs until a signal ends it.
+/// Runs until a signal ends it, or a part that it cannot go on without.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     role::check(&args.roles)?;
     let settings = args.settings.settings_or_failure()?;
@@ -62,11 +62,21 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     say(&ready(system.addresses, &data_path, args.dev, &token_command));
 
-    let end = signals.next().await;
-    tracing::info!(target: "anser", signal = end.name(), "stopping");
+    let failed = tokio::select! {
+        end = signals.next() => {
+            tracing::info!(target: "anser", signal = end.name(), "stopping");
+            false
+        }
+        // A server that is half there helps nobody: whoever supervises the process starts a whole one.
+        () = system.failed() => {
+            tracing::error!(target: "anser", "stopping: the proxy failed");
+            true
+        }
+    };
     let stopped = tokio::spawn(system.stop());
     tokio::select! {
         stopped = stopped => match stopped {
+            Ok(()) if failed => Err(Failure::failed("the proxy failed; the log says why".to_owned())),
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error) => Err(Failure::failed(format!("the stop failed: {error}"))),
         },

@@ -170,6 +170,20 @@ fn a_token_needs_the_keys_of_a_server() {
 }
 
 #[test]
+fn a_token_is_made_and_inspected() {
+    let server = SERVER.get();
+    let data = server.data();
+    let data = data.to_str().unwrap();
+    let token = printed(&["token", "new", "--user", "alice", "--data", data]);
+    let token = token.trim();
+    let said = printed(&["token", "inspect", token, "--data", data]);
+    assert!(said.contains("alice") && !said.contains(token), "{said}");
+    let said = failed(&["token", "inspect", &format!("{token}x"), "--data", data]);
+    assert!(!said.contains(token), "{said}");
+    assert!(failed(&["token", "new", "--user", "0", "--data", data]).contains("\"0\""));
+}
+
+#[test]
 fn config_print_check_and_docs_know_every_key() {
     let table = printed(&["config", "print"]);
     for section in ["[listen]", "[auth]", "[proxy]", "[goim]"] {

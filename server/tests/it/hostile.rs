@@ -233,6 +233,28 @@ async fn half_open_handshakes_are_cut_and_others_come_in() {
 }
 
 #[tokio::test]
+async fn half_sent_calls_of_the_api_do_not_keep_others_waiting() {
+    let server = SERVER.get();
+    let mut half_sent = Vec::new();
+    for count in 0..300 {
+        let mut stream = TcpStream::connect(server.api).await.unwrap();
+        let part: &[u8] = match count % 3 {
+            0 => b"",
+            1 => b"POST /v1/push HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Le",
+            _ => b"POST /v1/push HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 900000\r\n\r\n{\"to\":",
+        };
+        stream.write_all(part).await.unwrap();
+        half_sent.push(stream);
+    }
+    let started = Instant::now();
+    assert_eq!(get(server.api, "/readyz").await.status, 200);
+    let call = json!({"to": {"users": ["nobody"]}, "op": 1, "text": "x"}).to_string();
+    assert_eq!(request(server.api, "POST", "/v1/push", &[], call.as_bytes()).await.status, 200);
+    assert!(started.elapsed() < Duration::from_secs(1), "it took {:?}", started.elapsed());
+    Bystanders::meet(&server).await.notice_nothing().await;
+}
+
+#[tokio::test]
 async fn handshakes_that_are_none_are_refused() {
     let server = SERVER.get();
     let cases: [(&str, &[(&str, &str)]); 6] = [

@@ -120,6 +120,25 @@ async fn what_a_member_writes_reaches_every_member_on_every_wire() {
 }
 
 #[tokio::test]
+async fn json_shows_a_rooms_messages_as_documented() {
+    let server = SERVER.get();
+    let (room, alice) = (unique("live://json"), unique("alice"));
+    let mut member = JsonChat::live(&server, &unique("member"), "d").await;
+    member.ask("join", json!({"rooms": [room]})).await;
+    push_room(&server, &room, 1000, "hi").await;
+    assert_eq!(member.push().await, json!({"room": {"room": room, "op": 1000, "body": "aGk="}}));
+    let mut sender = JsonChat::live(&server, &alice, "d").await;
+    sender.ask("join", json!({"rooms": [room]})).await;
+    let send = json!({"to": {"room": room}, "clientMessageId": "c-1", "text": "hi"});
+    sender.ask("send", send).await;
+    let mut push = member.push().await;
+    let time = push["room"].as_object_mut().unwrap().remove("timeMs").unwrap();
+    assert!(time.as_u64().unwrap() > 1_600_000_000_000, "{time}");
+    let expected = json!({"room": room, "sender": alice, "clientMessageId": "c-1", "text": "hi"});
+    assert_eq!(push, json!({"room": expected}));
+}
+
+#[tokio::test]
 async fn a_rooms_message_is_not_stored() {
     let server = SERVER.get();
     let room = unique("live://unstored");

@@ -99,7 +99,7 @@ impl Database {
         }
         let engine = match open_engine(&database, layout) {
             Err(fjall::Error::JournalRecovery(error)) => {
-                tracing::warn!(target: "store", folder = %path.display(), %error, "journal cannot be replayed");
+                tracing::warn!(target: "backends", folder = %path.display(), %error, "journal cannot be replayed");
                 torn::cut_off(&database)?;
                 open_engine(&database, layout)
             }

@@ -110,7 +110,7 @@ impl Drop for Readers {
         self.line = None;
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
-                tracing::error!(target: "store", backend = self.name, "a reading thread panicked");
+                tracing::error!(target: "backends", backend = self.name, "a reading thread panicked");
             }
         }
     }
@@ -122,7 +122,7 @@ fn run(database: &Database, jobs: &Mutex<Receiver<Job>>) {
         // One read that panics must not take the thread away from all others; who waits for it is told by the
         // dropped answer.
         if catch_unwind(AssertUnwindSafe(|| work(database))).is_err() {
-            tracing::error!(target: "store", backend = database.name, "a read panicked");
+            tracing::error!(target: "backends", backend = database.name, "a read panicked");
         }
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn cut_off(database: &Path) -> Result<()> {
     let file = OpenOptions::new().write(true).open(&journal).map_err(refused)?;
     file.set_len(length).and_then(|()| file.sync_all()).map_err(refused)?;
     tracing::warn!(
-        target: "store", journal = %journal.display(), position,
+        target: "backends", journal = %journal.display(), position,
         "a commit that nobody was answered for was torn by loss of power and is cut off"
     );
     Ok(())

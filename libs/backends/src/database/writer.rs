@@ -162,7 +162,7 @@ impl<S> Drop for Writer<S> {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!(target: "store", place = %self.place, "the writing thread panicked");
+            tracing::error!(target: "backends", place = %self.place, "the writing thread panicked");
         }
     }
 }
@@ -221,7 +221,7 @@ impl<S: State> Worker<S> {
                 None
             }
             Err(error) => {
-                tracing::error!(target: "store", place = %self.place, %error, "commit failed, writes end");
+                tracing::error!(target: "backends", place = %self.place, %error, "commit failed, writes end");
                 self.failed.store(true, Ordering::Release);
                 self.state.abandoned();
                 Some("a commit failed, it may or may not have been written")

@@ -27,7 +27,7 @@ use crate::Result;
 pub struct Append {
     /// Where to.
     pub conversation: ConversationId,
-    /// Global id, rising with time.
+    /// Global id, rising with time; no other message has it.
     pub message_id: u64,
     /// Who sent it.
     pub sender: UserId,
@@ -53,7 +53,7 @@ pub struct Appended {
     pub message_id: u64,
     /// When it was sent.
     pub time_ms: u64,
-    /// Its seq in each inbox that was named, in that order.
+    /// Its seq in each inbox that was named, in that order; of a duplicate, as the first one named them.
     pub inbox_seqs: Vec<u64>,
     /// Set where an earlier append had the same sender and client message id: nothing was written.
     pub duplicate: bool,
@@ -124,7 +124,8 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// `Full`: the queue before the store is full and nothing was written. `Transient`: it may or may not have
-    /// been written; asking again with the same client message id tells.
+    /// been written; asking again with the same client message id tells. `Conflict`: its conversation or client
+    /// message id is longer than any store takes.
     async fn append(&self, appends: Vec<Append>) -> Vec<Result<Appended>>;
 
     /// Reads an inbox from `begin` (at least 1) to `end` (0: to the top), at most `limit` rows.

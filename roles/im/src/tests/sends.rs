@@ -46,6 +46,7 @@ async fn the_same_client_message_id_gets_the_first_answer_whatever_else_it_says(
     let push = Arc::new(Remembering::new());
     let running = backends.start(Config::default(), &push);
     let first = running.say("alice", "bob", "c-1").await.unwrap();
+    backends.until_no_intents().await;
     let again = running.say("alice", "bob", "c-1").await.unwrap();
     let other = running.im().send(request("alice", to_user("carol"), "c-1", "other words")).await.unwrap();
     assert_eq!((&again, &other), (&first, &first));

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use contracts::auth::Wire;
 use protocol::client::Error;
-use protocol::code::Code;
+use protocol::code::{CloseCode, Code};
 use protocol::codec::{self, ReplyKind, RequestKind};
 use protocol::frame::{Frame, Header};
 use protocol::operation;
@@ -57,7 +57,12 @@ pub(crate) fn frame(shard: &mut Shard, place: ConnectionRef, frame: &Frame<'_>, 
             Err(error) => shard.reply(place, ReplyTo::Frame(header), ReplyKind::Error(error.error)),
         };
     }
-    let Some(connection) = shard.connection(place) else { return };
+    let per_second_max = shard.hub.config.requests_per_second_max;
+    let Some(connection) = shard.connection_mut(place) else { return };
+    if !connection.may_ask(now, per_second_max) {
+        // This wire has no word for "later".
+        return shard.close(place, CloseCode::RateLimited, now);
+    }
     let open = connection.phase == Phase::Open;
     match header.operation {
         operation::GOIM_AUTH if !open => goim_auth::begin(shard, place, frame, now),
@@ -74,7 +79,7 @@ fn anser(shard: &mut Shard, place: ConnectionRef, to: ReplyTo, request: RequestK
     let per_second_max = shard.hub.config.requests_per_second_max;
     let idle_time_limit = shard.hub.config.idle_time_limit;
     let Some(connection) = shard.connection_mut(place) else { return };
-    if !connection.admission.address.is_loopback() && !connection.allowance.take(now, per_second_max) {
+    if !connection.may_ask(now, per_second_max) {
         let message = format!("more than {per_second_max} requests a second: wait and try again");
         return shard.refuse(place, to, Code::RateLimited, message);
     }

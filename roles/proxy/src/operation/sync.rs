@@ -20,7 +20,7 @@ pub(super) fn sync(shard: &mut Shard, place: ConnectionRef, to: ReplyTo, sync: S
     let Some(user) = session.user.clone() else {
         return shard.refuse(place, to, Code::NotAllowed, "an anonymous connection has no inbox");
     };
-    let begin = if sync.begin == 0 { session.inbox.acked + 1 } else { sync.begin };
+    let begin = if sync.begin == 0 { session.inbox.acked.saturating_add(1) } else { sync.begin };
     let limit = match sync.limit {
         0 => limits::SYNC_MESSAGES_DEFAULT,
         limit => limit.min(limits::SYNC_MESSAGES_MAX),

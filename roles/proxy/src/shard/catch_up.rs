@@ -62,6 +62,11 @@ impl Shard {
         match outcome {
             Ok(page) => {
                 // Sending may find the queue drained, which asks for the next page: not before this one is sent.
+                let top = page.top;
+                if top < request.begin {
+                    tracing::warn!(target: "proxy", top, begin = request.begin, "an inbox is behind what was pushed");
+                    return self.fetch_again(place);
+                }
                 self.replay(place, request, page);
                 if let Some(inbox) = self.inbox_mut(place) {
                     inbox.fetching = false;
@@ -70,14 +75,19 @@ impl Shard {
             }
             Err(error) => {
                 tracing::warn!(target: "proxy", %error, "a page of an inbox could not be read");
-                self.later(tokio::time::sleep(PAGE_RETRY), move |shard, ()| {
-                    if let Some(inbox) = shard.inbox_mut(place) {
-                        inbox.fetching = false;
-                    }
-                    shard.catch_up(place);
-                });
+                self.fetch_again(place);
             }
         }
+    }
+
+    /// Goes on catching up after a while.
+    fn fetch_again(&mut self, place: ConnectionRef) {
+        self.later(tokio::time::sleep(PAGE_RETRY), move |shard, ()| {
+            if let Some(inbox) = shard.inbox_mut(place) {
+                inbox.fetching = false;
+            }
+            shard.catch_up(place);
+        });
     }
 
     fn replay(&mut self, place: ConnectionRef, request: PageRequest, page: Page) {
@@ -129,15 +139,17 @@ impl Shard {
     /// A stock goim client finds no holes either: at its heartbeat the server looks for it.
     pub(crate) fn look_for_missed(&mut self, place: ConnectionRef) {
         let im = self.calls().im;
-        let Some(connection) = self.connection(place) else { return };
-        let Some(session) = connection.session.as_ref().filter(|session| session.dialect.is_goim()) else {
-            return;
-        };
+        let session = self.connection_mut(place).and_then(|connection| connection.session.as_mut());
+        let Some(session) = session.filter(|session| session.dialect.is_goim()) else { return };
         let Some(user) = session.user.clone() else { return };
+        if std::mem::replace(&mut session.inbox.looking, true) {
+            return;
+        }
         let sent_at = Instant::now();
         self.later(async move { im.inbox_tops(&[user]).await }, move |shard, outcome| {
-            let Ok(tops) = outcome else { return };
             let Some(inbox) = shard.inbox_mut(place) else { return };
+            inbox.looking = false;
+            let Ok(tops) = outcome else { return };
             let top = tops.first().copied().unwrap_or(0);
             if !inbox.is_behind() && top > inbox.sent() {
                 tracing::debug!(target: "proxy", waited_ms = sent_at.elapsed().as_millis() as u64, "a missed message");

@@ -128,7 +128,7 @@ impl Shard {
         let chat_operation = self.hub.config.chat_operation;
         let began = Instant::now();
         let Some(room) = self.rooms.get_mut(index) else { return };
-        let payloads = std::mem::take(&mut room.pending);
+        let payloads = room.take_pending();
         let (id, member_count, message_count) = (room.id.clone(), room.members.len(), payloads.len() as u64);
         let mut encoded: [Option<Bytes>; DIALECTS] = Default::default();
         let (mut taken_count, mut dropped_count) = (0, 0);
@@ -162,7 +162,7 @@ impl Shard {
     }
 
     fn broadcast(&mut self, delivery: Arc<BroadcastDelivery>) {
-        let (own, wake) = (Weak::clone(&self.own), Rc::clone(&self.wake));
+        let (own, wake, alarm) = (Weak::clone(&self.own), Rc::clone(&self.wake), self.alarm());
         let shard_count = self.hub.shards.len().max(1) as u32;
         let (at_once, pause) = match delivery.speed.div_ceil(shard_count) {
             0 => (BROADCAST_AT_ONCE, None),
@@ -176,15 +176,15 @@ impl Shard {
             }
         };
         tokio::task::spawn_local(async move {
+            let _alarm = alarm;
             let mut next_slot = 0;
             loop {
                 let Some(shard) = own.upgrade() else { return };
-                let Some(next) = shard.borrow_mut().broadcast_part(&delivery, next_slot, at_once) else {
-                    return;
-                };
+                let next = shard.borrow_mut().broadcast_part(&delivery, next_slot, at_once);
                 drop(shard);
-                next_slot = next;
                 wake.notify_one();
+                let Some(next) = next else { return };
+                next_slot = next;
                 match pause {
                     Some(pause) => tokio::time::sleep(pause).await,
                     None => tokio::task::yield_now().await,

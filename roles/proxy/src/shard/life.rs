@@ -191,12 +191,17 @@ impl Shard {
         });
     }
 
+    /// Those that have gone and were not announced yet.
+    pub(super) fn take_gone(&mut self) -> Vec<Unregistration> {
+        std::mem::take(&mut self.gone)
+    }
+
     /// Tells logic of all that have gone in this turn.
     pub(super) fn announce_gone(&mut self) {
-        if self.gone.is_empty() {
+        let (gone, logic) = (self.take_gone(), self.calls().logic);
+        if gone.is_empty() {
             return;
         }
-        let (gone, logic) = (std::mem::take(&mut self.gone), self.calls().logic);
         self.later(async move { logic.disconnect(gone).await }, |_, outcome| {
             if let Err(error) = outcome {
                 tracing::warn!(target: "proxy", %error, "connections that went could not be announced");

@@ -42,8 +42,11 @@ impl Shard {
         let work = async move {
             let mut outcome = Ok(());
             for (room, entry) in &entered {
-                let announced = entry.entered.get_or_try_init(|| {
-                    logic.enter_rooms(&hub.server, hub.next_number(), vec![room.clone()])
+                let announced = entry.entered.get_or_try_init(|| async {
+                    match hub.number_to_enter(room, entry) {
+                        Some(number) => logic.enter_rooms(&hub.server, number, vec![room.clone()]).await,
+                        None => Ok(()),
+                    }
                 });
                 if let Err(error) = announced.await {
                     outcome = Err(error);

@@ -15,7 +15,7 @@ mod read;
 mod run;
 mod write;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::rc::{Rc, Weak};
@@ -60,7 +60,25 @@ pub(crate) struct Shard {
     read_buffer: Vec<u8>,
     scratch: Vec<u8>,
     wake: Rc<Notify>,
+    /// Set where work that was given away has panicked.
+    broken: Rc<Cell<bool>>,
     own: Weak<RefCell<Shard>>,
+}
+
+/// Tells the shard when the work that holds it panics: the runtime would only end the task, and what waits for
+/// it would wait for ever.
+pub(crate) struct Alarm {
+    broken: Rc<Cell<bool>>,
+    wake: Rc<Notify>,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            
+            self.wake.notify_one();
+        }
+    }
 }
 
 impl Shard {
@@ -89,6 +107,7 @@ impl Shard {
                 read_buffer: vec![0; READ_BYTES],
                 scratch: Vec::new(),
                 wake,
+                broken: Rc::default(),
                 own: Weak::clone(own),
             })
         })
@@ -146,14 +165,24 @@ impl Shard {
         work: impl Future<Output = T> + 'static,
         then: impl FnOnce(&mut Shard, T) + 'static,
     ) {
-        let (own, wake) = (Weak::clone(&self.own), Rc::clone(&self.wake));
+        let (own, wake, alarm) = (Weak::clone(&self.own), Rc::clone(&self.wake), self.alarm());
         tokio::task::spawn_local(async move {
+            let _alarm = alarm;
             let outcome = work.await;
             if let Some(shard) = own.upgrade() {
                 then(&mut shard.borrow_mut(), outcome);
                 wake.notify_one();
             }
         });
+    }
+
+    /// To be held by work beside the turns, see [`Alarm`].
+    pub(crate) fn alarm(&self) -> Alarm {
+        Alarm { broken: Rc::clone(&self.broken), wake: Rc::clone(&self.wake) }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.get()
     }
 
     /// Makes the next turn come at once.

@@ -27,8 +27,9 @@ enum Next {
 }
 
 impl Shard {
-    pub(super) fn has_listed(&self) -> bool {
-        !self.listed.is_empty()
+    /// Tells whether there is work that no event will announce.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.listed.is_empty() || !self.dirty.is_empty()
     }
 
     /// The connection is looked at in this turn or the next.

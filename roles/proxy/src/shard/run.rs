@@ -1,7 +1,11 @@
 //! The thread of a shard and its turns.
+//!
+//! A panic on this thread, in a turn or in the work beside it, ends the shard, and the proxy says that it has
+//! failed (see [`crate::Proxy::failed`]): what is half done is not gone on with.
 
 use std::cell::RefCell;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -24,6 +28,8 @@ use crate::hub::{Command, Hub};
 const EVENTS_MAX: usize = 1_024;
 /// Commands taken at once.
 const COMMANDS_AT_ONCE: usize = 64;
+/// How long the last word to logic may take.
+const GOODBYE_TIME_LIMIT: Duration = Duration::from_secs(1);
 /// Events of a token above all slots belong to a listener.
 const TCP_TOKEN: Token = Token(usize::MAX - 1);
 const WEBSOCKET_TOKEN: Token = Token(usize::MAX - 2);
@@ -44,13 +50,17 @@ pub(crate) struct Parts {
 pub(crate) fn spawn(parts: Parts) -> io::Result<JoinHandle<()>> {
     let poll = Poll::new()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name(format!("proxy-{}", parts.index)).spawn(move || {
-        let local = LocalSet::new();
-        local.block_on(&runtime, async move {
-            if let Err(error) = run(parts, poll).await {
-                tracing::error!(target: "proxy", %error, "a shard ended");
-            }
-        });
+    let (index, hub) = (parts.index, Arc::clone(&parts.hub));
+    std::thread::Builder::new().name(format!("proxy-{index}")).spawn(move || {
+        let lived = catch_unwind(AssertUnwindSafe(|| LocalSet::new().block_on(&runtime, run(parts, poll))));
+        let error = match lived {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            // Where and why was written by the panic itself.
+            Err(_) => "it panicked".to_owned(),
+        };
+        tracing::error!(target: "proxy", shard = index, error, "a shard ended by itself");
+        hub.fail();
     })
 }
 
@@ -90,7 +100,7 @@ impl Turns {
         loop {
             let (busy, next_pass) = {
                 let shard = self.shard.borrow();
-                (shard.has_listed(), shard.rooms.next_due())
+                (shard.is_busy(), shard.rooms.next_due())
             };
             let mut ticked = false;
             // What is ready is taken in no order: none of it can keep the others waiting.
@@ -113,10 +123,31 @@ impl Turns {
                 _ = tick.tick() => ticked = true,
             }
             if self.turn(&mut batch, ticked) {
+                self.say_goodbye().await;
                 return Ok(());
+            }
+            if self.shard.borrow().is_broken() {
+                return Err(io::Error::other("work for a client panicked"));
             }
             // With work always at hand the runtime would look at neither clock nor sockets.
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// Tells logic who went in the last turn, as long as that takes no longer than its time limit.
+    async fn say_goodbye(&self) {
+        let (gone, logic) = {
+            let mut shard = self.shard.borrow_mut();
+            (shard.take_gone(), shard.calls().logic)
+        };
+        if gone.is_empty() {
+            return;
+        }
+        let count = gone.len();
+        match tokio::time::timeout(GOODBYE_TIME_LIMIT, logic.disconnect(gone)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(target: "proxy", %error, count, "the last were not announced"),
+            Err(_) => tracing::warn!(target: "proxy", count, "the last were not announced in time"),
         }
     }
 
@@ -171,7 +202,9 @@ impl Turns {
         shard.read_listed(now);
         shard.pass_due_rooms(now);
         shard.write_dirty(now);
-        shard.announce_gone();
+        if !stopped {
+            shard.announce_gone();
+        }
         stopped
     }
 }

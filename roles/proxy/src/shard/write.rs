@@ -4,7 +4,6 @@ use std::io::{ErrorKind, Write};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use protocol::code::CloseCode;
 
 use super::Shard;
 use crate::connection::{Connection, ConnectionRef, Phase};
@@ -32,10 +31,7 @@ impl Shard {
     /// Puts bytes into a connection's queue; they leave at the end of the turn.
     pub(crate) fn send(&mut self, place: ConnectionRef, bytes: Bytes, class: Class) -> Sent {
         let queue_bytes_max = self.hub.config.send_queue_bytes_max;
-        let Some(connection) = self.connection_mut(place) else { return Sent::Gone };
-        if connection.phase == Phase::Closing {
-            return Sent::Gone;
-        }
+        let Some(connection) = self.open_to_send(place) else { return Sent::Gone };
         let queue = connection.queue.get_or_insert_default();
         if queue.push(bytes.clone(), class, queue_bytes_max) {
             self.mark_dirty(place);
@@ -44,34 +40,26 @@ impl Shard {
         // What waits may only not have been written yet in this turn.
         if connection.blocked_since.is_none() {
             self.write(place, Instant::now());
-            let Some(connection) = self.connection_mut(place) else { return Sent::Gone };
+            let Some(connection) = self.open_to_send(place) else { return Sent::Gone };
             if connection.queue.get_or_insert_default().push(bytes, class, queue_bytes_max) {
                 self.mark_dirty(place);
                 return Sent::Taken;
             }
         }
-        if class == Class::Reply {
-            // Requests are not read while half of the queue is full, so this is a client that never reads.
-            self.close(place, CloseCode::SlowConsumer, Instant::now());
-            return Sent::Gone;
-        }
         Sent::NoRoom
+    }
+
+    /// The connection, unless it is on its way out.
+    fn open_to_send(&mut self, place: ConnectionRef) -> Option<&mut Connection> {
+        self.connection_mut(place).filter(|connection| connection.phase != Phase::Closing)
     }
 
     /// Sends bytes that are shared by many, at once where nothing waits. Answers false where there was no room.
     pub(super) fn send_shared(&mut self, slot: u32, bytes: &Bytes, now: Instant) -> bool {
-        let queue_bytes_max = self.hub.config.send_queue_bytes_max;
         let place = self.place(slot);
-        let Some(connection) = self.connection_mut(place) else { return false };
-        if connection.phase == Phase::Closing {
-            return false;
-        }
-        if let Some(queue) = &mut connection.queue {
-            let taken = queue.push(bytes.clone(), Class::Push, queue_bytes_max);
-            if taken {
-                self.mark_dirty(place);
-            }
-            return taken;
+        let Some(connection) = self.open_to_send(place) else { return false };
+        if connection.queue.is_some() {
+            return self.send(place, bytes.clone(), Class::Push) == Sent::Taken;
         }
         match connection.stream.write(bytes) {
             Ok(written_bytes) if written_bytes == bytes.len() => true,
@@ -105,8 +93,8 @@ impl Shard {
     }
 
     pub(super) fn write_dirty(&mut self, now: Instant) {
-        // Writing may make others dirty (a page that is asked for is answered later, never here), so the list is
-        // taken whole.
+        // Writing may make a connection dirty again (it was caught up with, and is told so), so the list is taken
+        // whole; what is in the list afterwards makes the next turn come at once.
         let mut dirty = std::mem::take(&mut self.dirty);
         for place in dirty.drain(..) {
             if let Some(connection) = self.connection_mut(place) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,9 +15,10 @@ use parking_lot::Mutex;
 use protocol::client::{Auth, Join, Message, SendReply, message};
 use protocol::codec::{self, Event, FromServer, ReplyKind, RequestKind};
 use protocol::{ConnectionId, DeviceId, RoomId, ServerId, UserId, frame};
-use proxy::{Config, Deps, Proxy};
+use proxy::{Config, Deps, PageFile, Proxy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
 
 /// Lets everybody in who claims to be somebody, and remembers where.
 #[derive(Default)]
@@ -75,6 +76,12 @@ impl Logic for OpenLogic {
 pub(crate) struct OneInbox {
     pub(crate) messages: Mutex<Vec<Message>>,
     pub(crate) positions: Mutex<HashMap<(UserId, DeviceId), u64>>,
+    /// While it is true, sends and tops are not answered.
+    pub(crate) held: watch::Sender<bool>,
+    /// While it is true, pages are as if nothing had been stored.
+    pub(crate) stale: AtomicBool,
+    pub(crate) page_count: AtomicU64,
+    pub(crate) tops_count: AtomicU64,
 }
 
 impl OneInbox {
@@ -90,11 +97,17 @@ impl OneInbox {
         messages.push(message.clone());
         (messages.len() as u64, Arc::new(message))
     }
+
+    async fn until_released(&self) {
+        self.held.subscribe().wait_for(|held| !held).await.unwrap();
+    }
 }
 
 #[async_trait]
 impl Im for OneInbox {
-    async fn send(&self, _: SendRequest) -> Result<SendReply> {
+    async fn send(&self, request: SendRequest) -> Result<SendReply> {
+        assert_ne!(request.client_message_id, "panic");
+        self.until_released().await;
         Ok(SendReply::default())
     }
 
@@ -104,6 +117,10 @@ impl Im for OneInbox {
     }
 
     async fn page(&self, _: &UserId, begin: u64, end: u64, limit: u32) -> Result<Page> {
+        self.page_count.fetch_add(1, Ordering::Relaxed);
+        if self.stale.load(Ordering::Relaxed) {
+            return Ok(Page::default());
+        }
         let messages = self.messages.lock();
         let top = messages.len() as u64;
         let end = if end == 0 { top } else { end.min(top) };
@@ -121,8 +138,14 @@ impl Im for OneInbox {
     }
 
     async fn inbox_tops(&self, users: &[UserId]) -> Result<Vec<u64>> {
+        self.tops_count.fetch_add(1, Ordering::Relaxed);
+        self.until_released().await;
         Ok(vec![self.messages.lock().len() as u64; users.len()])
     }
+}
+
+fn page(name: &str) -> Option<PageFile> {
+    (name == "index.html").then(|| PageFile { media_type: "text/html", bytes: "a page".into() })
 }
 
 /// A proxy with its doors open.
@@ -141,7 +164,7 @@ impl Running {
             shards: 2,
             ..config
         };
-        let deps = Deps { server: ServerId("proxy-1".into()), page: Arc::new(|_| None) };
+        let deps = Deps { server: ServerId("proxy-1".into()), page: Arc::new(page) };
         let proxy = Proxy::bind(config, deps).await.unwrap();
         let (logic, im) = (Arc::<OpenLogic>::default(), Arc::<OneInbox>::default());
         proxy.open_doors(Arc::clone(&logic) as _, Arc::clone(&im) as _).await;
@@ -170,13 +193,25 @@ impl Client {
         Self { stream, received: Vec::new() }
     }
 
+    /// Connects with a socket that holds little of what is not read.
+    pub(crate) async fn connect_with_little_room(running: &Running) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let stream = socket.connect(running.proxy.tcp_address()).await.unwrap();
+        Self { stream, received: Vec::new() }
+    }
+
     /// Connects and says who it is.
     pub(crate) async fn login(running: &Running, user: &UserId, inbox_seq: Option<u64>) -> Self {
         let mut client = Self::connect(running).await;
-        let auth = Auth { user: user.to_string(), inbox_seq, ..Auth::default() };
-        client.request(1, RequestKind::Auth(auth)).await;
-        assert!(matches!(client.next().await, FromServer::Reply(1, ReplyKind::Auth(_))));
+        client.say_who(user, inbox_seq).await;
         client
+    }
+
+    pub(crate) async fn say_who(&mut self, user: &UserId, inbox_seq: Option<u64>) {
+        let auth = Auth { user: user.to_string(), inbox_seq, ..Auth::default() };
+        self.request(1, RequestKind::Auth(auth)).await;
+        assert!(matches!(self.next().await, FromServer::Reply(1, ReplyKind::Auth(_))));
     }
 
     pub(crate) async fn join(&mut self, room: &str) {
@@ -206,7 +241,7 @@ impl Client {
         }
     }
 
-    async fn next_frame(&mut self) -> Vec<u8> {
+    pub(crate) async fn next_frame(&mut self) -> Vec<u8> {
         loop {
             if let Some(frame) = frame::decode(&self.received, 1 << 24).unwrap() {
                 let length_bytes = frame.length_bytes();

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod ends;
 mod fakes;
+mod requests;
 mod rooms;
 mod stored;

@@ -181,13 +181,15 @@ impl Changes {
         for aged in &old {
             draft.remove(ANSWERS, aged.answer.as_slice());
         }
+        let mut put_back: Vec<Vec<Aged>> = over.chunks(AGED_PER_ROW).map(<[Aged]>::to_vec).collect();
         for (row_key, kept) in rewritten {
             draft.remove(ANSWER_TIMES, row_key.clone());
-            let oldest = put_aged(draft, &kept);
+            put_back.push(kept);
+        }
+        for answers in put_back {
+            let oldest = put_aged(draft, &answers);
             self.aged_from_ms = self.aged_from_ms.into_iter().chain(oldest).min();
         }
-        let oldest = put_aged(draft, &over);
-        self.aged_from_ms = self.aged_from_ms.into_iter().chain(oldest).min();
         Ok(old.len())
     }
 }

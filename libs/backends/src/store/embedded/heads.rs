@@ -17,7 +17,7 @@ use crate::database::{Table, View, corrupt};
 use crate::generations::Generations;
 
 /// Boxes of one table whose head is kept in memory: about 120 bytes each, twice that many at most.
-const KEPT_COUNT_MAX: usize = 32 * 1024;
+const KEPT_COUNT_MAX: usize = 64 * 1024;
 
 /// The highest seq in a box of a table, 0 where it is empty.
 pub(super) fn top(view: &View<'_>, table: Table, box_key: &[u8]) -> Result<u64> {

@@ -37,7 +37,7 @@ pub(super) const LAYOUT: Layout = Layout {
     version: 1,
     tables: &[OUTBOX, INBOX, INTENTS, ANSWERS, ANSWER_TIMES, FANNED_OUT, PROGRESS, POSITIONS],
     cache_bytes: 64 * 1024 * 1024,
-    memtable_bytes: 16 * 1024 * 1024,
+    memtable_bytes: 8 * 1024 * 1024,
     worker_threads: 2,
 };
 

@@ -34,7 +34,7 @@ fn person(number: u64) -> UserId {
     user(&format!("user-{}", number % USERS_COUNT))
 }
 
-fn message(number: u64) -> Append {
+pub(super) fn message(number: u64) -> Append {
     let (sender, receiver) = (person(number), person(number / USERS_COUNT));
     let mut inboxes = vec![sender.clone(), receiver.clone()];
     inboxes.dedup();
@@ -45,9 +45,21 @@ fn message(number: u64) -> Append {
         sender,
         client_message_id: number.to_string(),
         time_ms: number,
-        content: Bytes::from(vec![u8::try_from(number % 251).unwrap(); length]),
+        content: content(number, length),
         inboxes,
     }
+}
+
+/// Bytes that nothing makes smaller, so that files grow as they do with real messages.
+fn content(number: u64, length: usize) -> Bytes {
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()
+    };
+    (0..length.div_ceil(8)).flat_map(|_| next()).take(length).collect()
 }
 
 /// Not a test of its own: what the child runs.
@@ -65,7 +77,7 @@ async fn the_child_writes_until_it_is_killed() {
                     let number = first + turn * WRITERS_COUNT + writer;
                     let answer = store.append(vec![message(number)]).await.remove(0).unwrap();
                     let mut output = std::io::stdout().lock();
-                    writeln!(output, "answered {number} {}", answer.seq).unwrap();
+                    writeln!(output, "answered {number} {} .", answer.seq).unwrap();
                     output.flush().unwrap();
                 }
             })
@@ -88,13 +100,7 @@ fn write_and_kill(url: &str, first: u64, answers_count: usize) -> Vec<(u64, u64)
     let mut answered = Vec::new();
     let mut killed = false;
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
-        // A line that the kill cut short is no answer.
-        let words: Vec<&str> = line.split(' ').collect();
-        let ["answered", number, seq] = words[..] else { continue };
-        if let (Ok(number), Ok(seq)) = (number.parse(), seq.parse()) {
-            answered.push((number, seq));
-        }
+        answered.extend(answer_of(&line.unwrap()));
         if !killed && answered.len() >= answers_count {
             // SIGKILL.
             child.kill().unwrap();
@@ -106,8 +112,15 @@ fn write_and_kill(url: &str, first: u64, answers_count: usize) -> Vec<(u64, u64)
     answered
 }
 
+/// What a child was answered; `None` for any other line, and for one that the kill cut short.
+pub(super) fn answer_of(line: &str) -> Option<(u64, u64)> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let ["answered", number, seq, "."] = words[..] else { return None };
+    Some((number.parse().ok()?, seq.parse().ok()?))
+}
+
 /// Every answered message is in its outbox and its inboxes, and no box has a hole or a message twice.
-async fn check(store: &Arc<dyn Store>, answered: &BTreeMap<u64, u64>) {
+pub(super) async fn check(store: &Arc<dyn Store>, answered: &BTreeMap<u64, u64>) {
     let mut messages = HashMap::new();
     for one in 0..USERS_COUNT {
         for other in one..USERS_COUNT {

@@ -1,5 +1,6 @@
 //! The embedded implementations: the suites of their seams, and what only they promise.
 
+mod failing;
 mod killed;
 mod opening;
 
