@@ -99,7 +99,7 @@ impl Proxy {
         let mut failures = self.hub.failures();
         async move {
             if failures.wait_for(|failed| *failed).await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }

@@ -94,11 +94,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         None => key_in(&args.data)?,
     };
     let has_key = key.is_some();
+    let noun = if matches!(to, PushTo::Connections(_)) { "connection" } else { "user" };
     let results = ServerApi::new(&args.api, key)
         .push(to, args.op, &body)
         .await
         .map_err(|error| explain(error, has_key, &args.data))?;
-    until_the_reader_leaves(show(&results, args.json))
+    until_the_reader_leaves(show(&results, noun, args.json))
 }
 
 fn read_body() -> Result<Vec<u8>, Failure> {
@@ -134,11 +135,12 @@ fn explain(error: anser_client::Error, has_key: bool, data: &std::path::Path) ->
     }
 }
 
-fn show(results: &[PushResult], as_json: bool) -> Result<(), Failure> {
+/// Shows the results; in JSON in the shape of the server API.
+fn show(results: &[PushResult], noun: &str, as_json: bool) -> Result<(), Failure> {
     if as_json {
         let results: Vec<_> = results
             .iter()
-            .map(|result| json!({ "name": result.name, "status": result.status.name() }))
+            .map(|result| json!({ noun: result.name, "status": result.status.name() }))
             .collect();
         return line(&json!({ "results": results }).to_string());
     }

@@ -75,7 +75,7 @@ pub(crate) struct Alarm {
 impl Drop for Alarm {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            
+            self.broken.set(true);
             self.wake.notify_one();
         }
     }

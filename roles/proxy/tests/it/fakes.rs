@@ -81,6 +81,7 @@ pub(crate) struct OneInbox {
     /// While it is true, pages are as if nothing had been stored.
     pub(crate) stale: AtomicBool,
     pub(crate) page_count: AtomicU64,
+    pub(crate) send_count: AtomicU64,
     pub(crate) tops_count: AtomicU64,
 }
 
@@ -107,6 +108,7 @@ impl OneInbox {
 impl Im for OneInbox {
     async fn send(&self, request: SendRequest) -> Result<SendReply> {
         assert_ne!(request.client_message_id, "panic");
+        self.send_count.fetch_add(1, Ordering::Relaxed);
         self.until_released().await;
         Ok(SendReply::default())
     }
@@ -118,6 +120,8 @@ impl Im for OneInbox {
 
     async fn page(&self, _: &UserId, begin: u64, end: u64, limit: u32) -> Result<Page> {
         self.page_count.fetch_add(1, Ordering::Relaxed);
+        // A store takes a moment, so that nothing else happens to wake the shard.
+        tokio::time::sleep(Duration::from_millis(2)).await;
         if self.stale.load(Ordering::Relaxed) {
             return Ok(Page::default());
         }
