@@ -11,7 +11,12 @@ use crate::support::goim_wire::{Goim, Link, WIRES, Wire};
 use crate::support::http::post;
 use crate::support::server::{Server, Setup};
 use crate::support::websocket::{CLOSE, WebSocket};
-use crate::support::{eventually, unique};
+use crate::support::{eventually, eventually_by, unique};
+
+/// How long the closing of a client that never reads may take at a time limit of a second: the kernel goes on
+/// taking some bytes each time it asks the silent side for room, at growing distances, until its own buffer
+/// has reached its bound.
+const CLOSING_LIMIT: Duration = Duration::from_secs(40);
 
 /// Connects a goim client whose own receive buffer is small, so that what the server cannot write is soon
 /// the server's.
@@ -79,7 +84,7 @@ async fn a_client_that_never_reads_is_closed_after_a_while() {
         assert_eq!(post(server.api, &target, &body).await.json()["code"], 0);
     }
     let server = &server;
-    eventually("the closing is counted", async || {
+    eventually_by(CLOSING_LIMIT, "the closing is counted", async || {
         (server.metric("anser_", "slow_consumer").await >= 1.0).then_some(())
     })
     .await;
@@ -179,7 +184,7 @@ async fn a_slow_anser_client_is_told_why_with_4004() {
     let mut chat = JsonChat::live(&server, &user, "d").await;
     let call = json!({"to": {"users": [user]}, "op": 1000, "text": "x".repeat(500_000)}).to_string();
     let server = &server;
-    eventually("the slow client is closed", async || {
+    eventually_by(CLOSING_LIMIT, "the slow client is closed", async || {
         post(server.api, "/v1/push", call.as_bytes()).await;
         (server.metric("anser_", "slow_consumer").await >= 1.0).then_some(())
     })

@@ -30,6 +30,18 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 /// When it has not come in time.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
+    attempt: impl FnMut() -> F,
+) -> T {
+    eventually_by(PATIENCE, what, attempt).await
+}
+
+/// As [`eventually`], for what takes longer by its nature.
+///
+/// # Panics
+/// When it has not come within the limit.
+pub(crate) async fn eventually_by<T, F: Future<Output = Option<T>>>(
+    limit: Duration,
+    what: &str,
     mut attempt: impl FnMut() -> F,
 ) -> T {
     let started = Instant::now();
@@ -37,7 +49,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
         if let Some(value) = attempt().await {
             return value;
         }
-        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        assert!(started.elapsed() < limit, "{what}: not within {limit:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -8,6 +8,9 @@
 //!
 //! **Reads** run on a few threads of the store's own and see whole commits only.
 //!
+//! **Closing.** When the last reference is dropped, what stands in line is carried out, and the folder is free
+//! when the drop returns; that blocks for as long as a commit takes.
+//!
 //! **Here** the inbox rows named in an append are always in the same commit. A folder belongs to one process;
 //! a second one is refused. What is on disk says its format, and one that this build does not know is refused.
 
