@@ -191,11 +191,13 @@ impl ConversationId {
         Self(format!("single:{}:{smaller}:{larger}", smaller.as_str().len()).into())
     }
 
-    /// Takes a conversation as it was written by [`Self::as_str`].
+    /// Takes a conversation as it was written by [`Self::as_str`], and in no other form, so that one chat has one
+    /// id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let candidate = Self(text.into());
-        candidate.users().is_some().then_some(candidate)
+        let (smaller, larger) = candidate.users()?;
+        (Self::single(&smaller, &larger) == candidate).then_some(candidate)
     }
 
     /// The two users of a single chat, smaller first.
@@ -269,6 +271,9 @@ mod tests {
         let other = ConversationId::single(&user("a"), &user("b:c"));
         assert_ne!(one, other);
         assert_eq!(one.users(), Some((user("a:b"), user("c"))));
+        for other_form in ["single:+1:a:b", "single:01:a:b", "single:1:b:a"] {
+            assert_eq!(ConversationId::parse(other_form), None, "{other_form}");
+        }
     }
 
     proptest! {

@@ -51,7 +51,8 @@ pub(crate) struct Layout {
     /// Bytes of rows that a table keeps in memory before it writes them out: what a start replays from the
     /// journal is bounded by it.
     pub(crate) memtable_bytes: u64,
-    /// Threads that write tables out and merge them.
+    /// Threads that write tables out and merge them. With more than one, fjall 3.1 keeps the first spinning while
+    /// another merges, which costs more than it gains.
     pub(crate) worker_threads: usize,
 }
 

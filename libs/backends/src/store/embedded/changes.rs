@@ -153,7 +153,8 @@ impl Changes {
     }
 
     /// Forgets answers of messages sent before `before_ms`, at most `limit`, that stand in these rows of
-    /// [`ANSWER_TIMES`]; answers how many. What is left of a row is put back under its own oldest.
+    /// [`ANSWER_TIMES`]; answers how many. An answer and its place there are always removed together, so none is
+    /// found there that another message has taken over. What is left of a row is put back under its own oldest.
     pub(super) fn forget_answers(
         &mut self,
         draft: &mut Draft,
@@ -166,14 +167,7 @@ impl Changes {
         for row_key in row_keys {
             let Some(row) = draft.get(ANSWER_TIMES, row_key)? else { continue };
             let mut kept = Aged::decode_all(&row).ok_or_else(|| corrupt(ANSWER_TIMES, row_key))?;
-            for aged in kept.extract_if(.., |aged| aged.time_ms < before_ms) {
-                let Some(row) = draft.get(ANSWERS, &aged.answer)? else { continue };
-                let pointer = Pointer::decode(&row).ok_or_else(|| corrupt(ANSWERS, &aged.answer))?;
-                // Another message may have taken the place of one that was forgotten.
-                if pointer.number == aged.message_id {
-                    old.push(aged);
-                }
-            }
+            old.extend(kept.extract_if(.., |aged| aged.time_ms < before_ms));
             rewritten.push((row_key, kept));
         }
         // What is over the limit goes back: from here on nothing fails.
@@ -251,10 +245,12 @@ fn number(draft: &Draft, table: Table, key: &[u8]) -> Result<Option<u64>> {
 /// What an earlier append under the same sender and client message id was answered.
 fn first_answer(draft: &Draft, answer_key: &[u8], row: &[u8]) -> Result<Appended> {
     let pointer = Pointer::decode(row).ok_or_else(|| corrupt(ANSWERS, answer_key))?;
-    let Pointer { seq, conversation, .. } = pointer;
+    let Pointer { seq, number: message_id, conversation } = pointer;
     let outbox_key = keys::outbox(&conversation, seq);
-    let stored = draft.get(OUTBOX, &outbox_key)?;
-    let stored = stored.and_then(|row| Stored::decode(&row)).ok_or_else(|| corrupt(OUTBOX, &outbox_key))?;
+    let stored = draft.get(OUTBOX, &outbox_key)?.and_then(|row| Stored::decode(&row));
+    let stored = stored
+        .filter(|stored| stored.message_id == message_id)
+        .ok_or_else(|| corrupt(OUTBOX, &outbox_key))?;
     Ok(Appended {
         conversation,
         seq,

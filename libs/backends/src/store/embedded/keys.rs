@@ -38,7 +38,7 @@ pub(super) const LAYOUT: Layout = Layout {
     tables: &[OUTBOX, INBOX, INTENTS, ANSWERS, ANSWER_TIMES, FANNED_OUT, PROGRESS, POSITIONS],
     cache_bytes: 64 * 1024 * 1024,
     memtable_bytes: 8 * 1024 * 1024,
-    worker_threads: 2,
+    worker_threads: 1,
 };
 
 /// Bytes of a conversation or client message id that the store takes: far above what the protocol allows, far
