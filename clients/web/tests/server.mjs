@@ -78,12 +78,19 @@ export class Server {
   }
 }
 
+/** A port below the ephemeral range: while the server is down nobody, not even a page that tries to connect to
+ * it, is given it as its own. */
 async function freePort() {
-  const probe = createServer();
-  probe.listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, "close");
-  return port;
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 15_000);
+    const probe = createServer();
+    const free = await new Promise((answer) => {
+      probe.once("error", () => answer(false));
+      probe.listen(port, "127.0.0.1", () => answer(true));
+    });
+    if (!free) continue;
+    probe.close();
+    await once(probe, "close");
+    return port;
+  }
 }
