@@ -1,6 +1,6 @@
 //! Stored messages: straight out to who is live, by pages to who is behind (see [`crate::inbox`]).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use contracts::Result;
 use contracts::im::{Page, Position};
@@ -145,14 +145,12 @@ impl Shard {
         if std::mem::replace(&mut session.inbox.looking, true) {
             return;
         }
-        let sent_at = Instant::now();
         self.later(async move { im.inbox_tops(&[user]).await }, move |shard, outcome| {
             let Some(inbox) = shard.inbox_mut(place) else { return };
             inbox.looking = false;
             let Ok(tops) = outcome else { return };
             let top = tops.first().copied().unwrap_or(0);
             if !inbox.is_behind() && top > inbox.sent() {
-                tracing::debug!(target: "proxy", waited_ms = sent_at.elapsed().as_millis() as u64, "a missed message");
                 inbox.fall_behind(top);
                 shard.catch_up(place);
             }

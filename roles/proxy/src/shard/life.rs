@@ -144,7 +144,7 @@ impl Shard {
     }
 
     /// Everything has left: closes this side, and the whole when the other side is closed too.
-    pub(super) fn part(&mut self, place: ConnectionRef, _now: Instant) {
+    pub(super) fn part(&mut self, place: ConnectionRef) {
         let Some(connection) = self.connection_mut(place) else { return };
         if connection.ended || connection.stream.shutdown(Shutdown::Write).is_err() {
             return self.drop_connection(place);

@@ -135,7 +135,7 @@ impl Shard {
         let Some(connection) = self.connection_mut(place) else { return };
         connection.blocked_since = None;
         if connection.phase == Phase::Closing {
-            return self.part(place, now);
+            return self.part(place);
         }
         self.settle(place, now);
         self.catch_up(place);
