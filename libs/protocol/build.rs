@@ -5,10 +5,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["proto/client.proto"], ["proto"])?;
     let mut config = prost_build::Config::new();
     config.bytes(["."]);
+    // The largest message in it would make every push that large.
+    config.boxed(".anser.v1.Conversation.last");
     config.type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]");
     config.type_attribute(".", "#[serde(rename_all = \"camelCase\")]");
     config.message_attribute(".", "#[serde(default)]");
-    for number in ["Message.message_id", "SendReply.message_id"] {
+    for number in
+        ["Message.message_id", "SendReply.message_id", "Recalled.message_id", "GroupEvent.message_id"]
+    {
         config.field_attribute(
             format!(".anser.v1.{number}"),
             "#[serde(with = \"crate::json::number_as_string\")]",
@@ -22,6 +26,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ".anser.v1.RoomMessage.body",
         "#[serde(with = \"crate::json::base64_bytes_if_present\", skip_serializing_if = \"Option::is_none\")]",
     );
+    for list in ["Message.mentions", "Message.users"] {
+        config.field_attribute(
+            format!(".anser.v1.{list}"),
+            "#[serde(skip_serializing_if = \"Vec::is_empty\")]",
+        );
+    }
     for optional in [
         "Auth.inbox_seq",
         "SendReply.inbox_seq",
@@ -33,6 +43,42 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "RoomMessage.op",
         "Reconnect.url",
         "Send.to",
+        "Message.mention_all",
+        "Message.reply_to",
+        "Message.recalled",
+        "Message.kind",
+        "Message.target",
+        "Message.by",
+        "Message.group",
+        "Message.role",
+        "Recalled.inbox_seq",
+        "Recalled.group",
+        "GroupEvent.inbox_seq",
+        "GroupEvent.role",
+        "Receipt.delivered",
+        "Receipt.read",
+        "GroupTop.read_up_to",
+        "GroupTop.joined",
+        "UserPresence.online",
+        "GroupUpdate.name",
+        "GroupUpdate.avatar",
+        "GroupUpdate.announcement",
+        "GroupUpdate.join",
+        "GroupUpdate.history",
+        "GroupUpdate.kind",
+        "Conversation.peer",
+        "Conversation.group",
+        "Conversation.name",
+        "Conversation.last",
+        "Conversation.left",
+        "Conversation.peer_delivered_up_to",
+        "Conversation.peer_read_up_to",
+        "ConversationUpdate.pinned",
+        "ConversationUpdate.muted",
+        "History.before",
+        "History.after",
+        "History.before_ms",
+        "History.after_ms",
     ] {
         config.field_attribute(
             format!(".anser.v1.{optional}"),

@@ -26,6 +26,16 @@ pub enum Code {
     NotAllowed,
     /// The conversation, group or user is unknown, or not visible to this user.
     NotFound,
+    /// The receiver has blocked the sender.
+    Blocked,
+    /// The sender may not write in this group for now.
+    Muted,
+    /// The time in which it was allowed is over.
+    TooLate,
+    /// The group has ended.
+    Dismissed,
+    /// There is one of that id already.
+    AlreadyExists,
     /// What was sent is larger than allowed.
     TooLarge,
     /// Too many requests; try again later.
@@ -55,7 +65,12 @@ impl Code {
             Self::TokenExpired => 40101,
             Self::TokenInvalid => 40102,
             Self::NotAllowed => 40300,
+            Self::Blocked => 40301,
+            Self::Muted => 40302,
+            Self::TooLate => 40303,
+            Self::Dismissed => 40304,
             Self::NotFound => 40400,
+            Self::AlreadyExists => 40900,
             Self::TooLarge => 41301,
             Self::RateLimited => 42901,
             Self::Internal => 50001,
@@ -78,7 +93,12 @@ impl Code {
             Self::TokenExpired => "token_expired",
             Self::TokenInvalid => "token_invalid",
             Self::NotAllowed => "not_allowed",
+            Self::Blocked => "blocked",
+            Self::Muted => "muted",
+            Self::TooLate => "too_late",
+            Self::Dismissed => "dismissed",
             Self::NotFound => "not_found",
+            Self::AlreadyExists => "already_exists",
             Self::TooLarge => "too_large",
             Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
@@ -134,6 +154,8 @@ pub enum CloseCode {
     Kicked,
     /// The same device of the same user connected again.
     ReplacedByDevice,
+    /// The user signed in on another device, and the server allows one, or one of each platform.
+    ReplacedByLogin,
     /// What came is not the protocol.
     ProtocolError,
     /// A frame was larger than allowed.
@@ -144,7 +166,7 @@ pub enum CloseCode {
 
 impl CloseCode {
     /// Every close code, for documentation and tests.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Draining,
         Self::SlowConsumer,
         Self::Idle,
@@ -154,6 +176,7 @@ impl CloseCode {
         Self::TokenRejected,
         Self::Kicked,
         Self::ReplacedByDevice,
+        Self::ReplacedByLogin,
         Self::ProtocolError,
         Self::FrameTooBig,
         Self::AuthTimeout,
@@ -172,6 +195,7 @@ impl CloseCode {
             Self::TokenRejected => 4501,
             Self::Kicked => 4502,
             Self::ReplacedByDevice => 4503,
+            Self::ReplacedByLogin => 4504,
             Self::ProtocolError => 4506,
             Self::FrameTooBig => 4508,
             Self::AuthTimeout => 4509,
@@ -191,6 +215,7 @@ impl CloseCode {
             Self::TokenRejected => "token_rejected",
             Self::Kicked => "kicked",
             Self::ReplacedByDevice => "replaced_by_device",
+            Self::ReplacedByLogin => "replaced_by_login",
             Self::ProtocolError => "protocol_error",
             Self::FrameTooBig => "frame_too_big",
             Self::AuthTimeout => "auth_timeout",
@@ -210,6 +235,7 @@ impl CloseCode {
             Self::TokenRejected => "the token was refused",
             Self::Kicked => "the connection was ended by the server",
             Self::ReplacedByDevice => "this device connected again elsewhere",
+            Self::ReplacedByLogin => "the user signed in on another device",
             Self::ProtocolError => "what was sent is not the protocol",
             Self::FrameTooBig => "a frame was larger than allowed",
             Self::AuthTimeout => "no auth came within the time limit",

@@ -6,13 +6,14 @@
 use std::collections::HashMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use prost::Message as _;
+use prost::{DecodeError, Message as _};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::client;
 use crate::code::Code;
 use crate::frame::{Frame, HEADER_BYTES, Header};
+use crate::message::kind;
 use crate::operation::{self, Operation};
 
 pub use crate::client::{push::Event, reply::Reply as ReplyKind, request::Request as RequestKind};
@@ -41,6 +42,134 @@ impl RequestError {
     }
 }
 
+/// The requests and pushes, each once: what is generated from them is all that a new one needs in this file.
+macro_rules! operations {
+    (
+        requests { $($request:ident $name:literal $operation:ident $reply:ident;)* }
+        pushes { $($event:ident $push:ident $push_operation:ident;)* }
+    ) => {
+        fn request_of_json(seq: u64, name: &str, raw: &str) -> Option<Result<RequestKind, RequestError>> {
+            match name {
+                $($name => Some(read(seq, name, raw).map(RequestKind::$request)),)*
+                _ => None,
+            }
+        }
+
+        fn request_of_body(operation: Operation, body: &[u8]) -> Option<Result<RequestKind, DecodeError>> {
+            match operation {
+                $(operation::$operation => Some(client::$request::decode(body).map(RequestKind::$request)),)*
+                _ => None,
+            }
+        }
+
+        /// The frame of a request, as a client sends it.
+        #[must_use]
+        pub fn encode_request_frame(seq: i32, request: &RequestKind) -> Bytes {
+            match request {
+                $(RequestKind::$request(message) => frame_of(operation::$operation, seq, message),)*
+            }
+        }
+
+        /// The name of a request, as it stands in JSON.
+        #[must_use]
+        pub fn request_name(request: &RequestKind) -> &'static str {
+            match request {
+                $(RequestKind::$request(_) => $name,)*
+            }
+        }
+
+        /// The frame of a reply to a request with this header.
+        #[must_use]
+        pub fn encode_reply_frame(request: Header, reply: &ReplyKind) -> Bytes {
+            match reply {
+                $(ReplyKind::$request(message) => {
+                    frame_of(operation::$operation + 1, request.sequence, message)
+                })*
+                ReplyKind::Error(message) => frame_of(operation::ERROR, request.sequence, message),
+            }
+        }
+
+        fn reply_of_body(operation: Operation, body: &[u8]) -> Option<Result<ReplyKind, DecodeError>> {
+            $(
+                if operation == operation::$operation + 1 {
+                    return Some(client::$reply::decode(body).map(ReplyKind::$request));
+                }
+            )*
+            (operation == operation::ERROR).then(|| client::Error::decode(body).map(ReplyKind::Error))
+        }
+
+        fn event_of_body(operation: Operation, body: &[u8]) -> Option<Result<Event, DecodeError>> {
+            match operation {
+                $(operation::$push_operation => Some(client::$push::decode(body).map(Event::$event)),)*
+                operation::DISCONNECT => Some(client::Kicked::decode(body).map(Event::Kicked)),
+                _ => None,
+            }
+        }
+
+        fn event_frame(event: &Event) -> Bytes {
+            match event {
+                $(Event::$event(message) => frame_of(operation::$push_operation, 0, message),)*
+            }
+        }
+    };
+}
+
+operations! {
+    requests {
+        Auth "auth" AUTH AuthReply;
+        Heartbeat "heartbeat" CHAT_HEARTBEAT HeartbeatReply;
+        Send "send" SEND SendReply;
+        Ack "ack" ACK AckReply;
+        Sync "sync" SYNC SyncReply;
+        Join "join" JOIN JoinReply;
+        Leave "leave" LEAVE LeaveReply;
+        GroupCreate "groupCreate" GROUP_CREATE GroupCreateReply;
+        GroupInvite "groupInvite" GROUP_INVITE GroupInviteReply;
+        GroupJoin "groupJoin" GROUP_JOIN GroupJoinReply;
+        GroupLeave "groupLeave" GROUP_LEAVE GroupLeaveReply;
+        GroupRemove "groupRemove" GROUP_REMOVE GroupRemoveReply;
+        GroupDismiss "groupDismiss" GROUP_DISMISS GroupDismissReply;
+        GroupUpdate "groupUpdate" GROUP_UPDATE GroupUpdateReply;
+        GroupRole "groupRole" GROUP_ROLE GroupRoleReply;
+        GroupMute "groupMute" GROUP_MUTE GroupMuteReply;
+        GroupInfo "groupInfo" GROUP_INFO GroupInfoReply;
+        GroupMembers "groupMembers" GROUP_MEMBERS GroupMembersReply;
+        GroupRequests "groupRequests" GROUP_REQUESTS GroupRequestsReply;
+        GroupAnswer "groupAnswer" GROUP_ANSWER GroupAnswerReply;
+        GroupTops "groupTops" GROUP_TOPS GroupTopsReply;
+        SyncGroups "syncGroups" SYNC_GROUPS SyncGroupsReply;
+        Read "read" READ ReadReply;
+        Readers "readers" READERS ReadersReply;
+        Recall "recall" RECALL RecallReply;
+        Typing "typing" TYPING TypingReply;
+        Presence "presence" PRESENCE PresenceReply;
+        Watch "watch" WATCH WatchReply;
+        Unwatch "unwatch" UNWATCH UnwatchReply;
+        Conversations "conversations" CONVERSATIONS ConversationsReply;
+        ConversationUpdate "conversationUpdate" CONVERSATION_UPDATE ConversationUpdateReply;
+        History "history" HISTORY HistoryReply;
+        Block "block" BLOCK BlockReply;
+        Unblock "unblock" UNBLOCK UnblockReply;
+        Blocks "blocks" BLOCKS BlocksReply;
+    }
+    pushes {
+        Message Message MESSAGE;
+        Room RoomMessage ROOM_MESSAGE;
+        Push OperationPush OPERATION_PUSH;
+        SyncDone SyncDone SYNC_DONE;
+        Gap Gap GAP;
+        Kicked Kicked KICKED;
+        Reconnect Reconnect RECONNECT;
+        Recalled Recalled RECALLED;
+        GroupEvent GroupEvent GROUP_EVENT;
+        Receipt Receipt RECEIPT;
+        Typing TypingPush TYPING_PUSH;
+        Presence PresencePush PRESENCE_PUSH;
+        Conversation Conversation CONVERSATION;
+        GroupRequest GroupRequest GROUP_REQUEST;
+    }
+}
+
 /// Reads a request in JSON.
 ///
 /// # Errors
@@ -56,18 +185,9 @@ pub fn decode_json(text: &str) -> Result<(u64, RequestKind), RequestError> {
         None => 0,
     };
     for (name, raw) in &fields {
-        let raw = raw.get();
-        let request = match name.as_str() {
-            "auth" => read(seq, name, raw).map(RequestKind::Auth),
-            "heartbeat" => read(seq, name, raw).map(RequestKind::Heartbeat),
-            "send" => read(seq, name, raw).map(RequestKind::Send),
-            "ack" => read(seq, name, raw).map(RequestKind::Ack),
-            "sync" => read(seq, name, raw).map(RequestKind::Sync),
-            "join" => read(seq, name, raw).map(RequestKind::Join),
-            "leave" => read(seq, name, raw).map(RequestKind::Leave),
-            _ => continue,
-        };
-        return request.map(|request| (seq, request));
+        if let Some(request) = request_of_json(seq, name, raw.get()) {
+            return request.map(|request| (seq, request));
+        }
     }
     let mut names: Vec<&String> = fields.keys().filter(|name| *name != "seq").collect();
     names.sort_unstable();
@@ -89,72 +209,18 @@ fn read<'a, T: Deserialize<'a>>(seq: u64, name: &str, raw: &'a str) -> Result<T,
 /// What to answer when the operation is no request or the body is not its message.
 pub fn decode_frame(frame: &Frame<'_>) -> Result<RequestKind, RequestError> {
     let seq = u64::from(frame.header.sequence.cast_unsigned());
-    let body = frame.body;
-    let request = match frame.header.operation {
-        operation::AUTH => client::Auth::decode(body).map(RequestKind::Auth),
-        operation::CHAT_HEARTBEAT => client::Heartbeat::decode(body).map(RequestKind::Heartbeat),
-        operation::SEND => client::Send::decode(body).map(RequestKind::Send),
-        operation::ACK => client::Ack::decode(body).map(RequestKind::Ack),
-        operation::SYNC => client::Sync::decode(body).map(RequestKind::Sync),
-        operation::JOIN => client::Join::decode(body).map(RequestKind::Join),
-        operation::LEAVE => client::Leave::decode(body).map(RequestKind::Leave),
-        other => {
-            return Err(RequestError::new(seq, Code::UnknownRequest, format!("unknown operation {other}")));
-        }
+    let operation = frame.header.operation;
+    let Some(request) = request_of_body(operation, frame.body) else {
+        return Err(RequestError::new(seq, Code::UnknownRequest, format!("unknown operation {operation}")));
     };
-    request.map_err(|error| {
-        let operation = frame.header.operation;
-        RequestError::new(seq, Code::Malformed, format!("operation {operation}: {error}"))
-    })
-}
-
-/// The frame of a request, as a client sends it.
-#[must_use]
-pub fn encode_request_frame(seq: i32, request: &RequestKind) -> Bytes {
-    match request {
-        RequestKind::Auth(message) => frame_of(operation::AUTH, seq, message),
-        RequestKind::Heartbeat(message) => frame_of(operation::CHAT_HEARTBEAT, seq, message),
-        RequestKind::Send(message) => frame_of(operation::SEND, seq, message),
-        RequestKind::Ack(message) => frame_of(operation::ACK, seq, message),
-        RequestKind::Sync(message) => frame_of(operation::SYNC, seq, message),
-        RequestKind::Join(message) => frame_of(operation::JOIN, seq, message),
-        RequestKind::Leave(message) => frame_of(operation::LEAVE, seq, message),
-    }
+    request
+        .map_err(|error| RequestError::new(seq, Code::Malformed, format!("operation {operation}: {error}")))
 }
 
 /// The JSON of a reply.
 #[must_use]
 pub fn encode_reply_json(seq: u64, reply: ReplyKind) -> Bytes {
     json_of(&client::Reply { seq, reply: Some(reply) })
-}
-
-/// The frame of a reply to a request with this header.
-#[must_use]
-pub fn encode_reply_frame(request: Header, reply: &ReplyKind) -> Bytes {
-    let (operation, sequence) = (reply_operation(reply), request.sequence);
-    match reply {
-        ReplyKind::Auth(message) => frame_of(operation, sequence, message),
-        ReplyKind::Heartbeat(message) => frame_of(operation, sequence, message),
-        ReplyKind::Send(message) => frame_of(operation, sequence, message),
-        ReplyKind::Ack(message) => frame_of(operation, sequence, message),
-        ReplyKind::Sync(message) => frame_of(operation, sequence, message),
-        ReplyKind::Join(message) => frame_of(operation, sequence, message),
-        ReplyKind::Leave(message) => frame_of(operation, sequence, message),
-        ReplyKind::Error(message) => frame_of(operation, sequence, message),
-    }
-}
-
-fn reply_operation(reply: &ReplyKind) -> Operation {
-    match reply {
-        ReplyKind::Auth(_) => operation::AUTH + 1,
-        ReplyKind::Heartbeat(_) => operation::CHAT_HEARTBEAT + 1,
-        ReplyKind::Send(_) => operation::SEND + 1,
-        ReplyKind::Ack(_) => operation::ACK + 1,
-        ReplyKind::Sync(_) => operation::SYNC + 1,
-        ReplyKind::Join(_) => operation::JOIN + 1,
-        ReplyKind::Leave(_) => operation::LEAVE + 1,
-        ReplyKind::Error(_) => operation::ERROR,
-    }
 }
 
 /// Reads a frame from the server: a reply with its seq, or a push.
@@ -164,35 +230,15 @@ fn reply_operation(reply: &ReplyKind) -> Operation {
 pub fn decode_server_frame(frame: &Frame<'_>) -> Result<FromServer, String> {
     let seq = u64::from(frame.header.sequence.cast_unsigned());
     let body = frame.body;
-    let reply = |reply| FromServer::Reply(seq, reply);
-    let event = |event| FromServer::Push(event);
-    let decoded = match frame.header.operation {
-        101 => client::AuthReply::decode(body).map(|message| reply(ReplyKind::Auth(message))),
-        103 => client::HeartbeatReply::decode(body).map(|message| reply(ReplyKind::Heartbeat(message))),
-        105 => client::SendReply::decode(body).map(|message| reply(ReplyKind::Send(message))),
-        107 => client::AckReply::decode(body).map(|message| reply(ReplyKind::Ack(message))),
-        109 => client::SyncReply::decode(body).map(|message| reply(ReplyKind::Sync(message))),
-        111 => client::JoinReply::decode(body).map(|message| reply(ReplyKind::Join(message))),
-        113 => client::LeaveReply::decode(body).map(|message| reply(ReplyKind::Leave(message))),
-        operation::ERROR => client::Error::decode(body).map(|message| reply(ReplyKind::Error(message))),
-        operation::MESSAGE => client::Message::decode(body).map(|message| event(Event::Message(message))),
-        operation::ROOM_MESSAGE => {
-            client::RoomMessage::decode(body).map(|message| event(Event::Room(message)))
-        }
-        operation::OPERATION_PUSH => {
-            client::OperationPush::decode(body).map(|message| event(Event::Push(message)))
-        }
-        operation::SYNC_DONE => client::SyncDone::decode(body).map(|message| event(Event::SyncDone(message))),
-        operation::GAP => client::Gap::decode(body).map(|message| event(Event::Gap(message))),
-        operation::KICKED | operation::DISCONNECT => {
-            client::Kicked::decode(body).map(|message| event(Event::Kicked(message)))
-        }
-        operation::RECONNECT => {
-            client::Reconnect::decode(body).map(|message| event(Event::Reconnect(message)))
-        }
-        operation => return Ok(FromServer::Other(operation)),
+    let operation = frame.header.operation;
+    let decoded = if let Some(reply) = reply_of_body(operation, body) {
+        reply.map(|reply| FromServer::Reply(seq, reply))
+    } else if let Some(event) = event_of_body(operation, body) {
+        event.map(FromServer::Push)
+    } else {
+        return Ok(FromServer::Other(operation));
     };
-    decoded.map_err(|error| format!("operation {}: {error}", frame.header.operation))
+    decoded.map_err(|error| format!("operation {operation}: {error}"))
 }
 
 /// Reads a JSON text from the server: a reply with its seq, or a push.
@@ -239,22 +285,87 @@ pub fn encode_request_json(seq: u64, request: RequestKind) -> String {
 pub fn encode_push(encoding: Encoding, event: Event) -> Bytes {
     match encoding {
         Encoding::Json => json_of(&client::Push { event: Some(event) }),
-        Encoding::Protobuf => match &event {
-            Event::Message(message) => frame_of(operation::MESSAGE, 0, message),
-            Event::Room(message) => frame_of(operation::ROOM_MESSAGE, 0, message),
-            Event::Push(message) => frame_of(operation::OPERATION_PUSH, 0, message),
-            Event::SyncDone(message) => frame_of(operation::SYNC_DONE, 0, message),
-            Event::Gap(message) => frame_of(operation::GAP, 0, message),
-            Event::Kicked(message) => frame_of(operation::KICKED, 0, message),
-            Event::Reconnect(message) => frame_of(operation::RECONNECT, 0, message),
-        },
+        Encoding::Protobuf => event_frame(&event),
     }
 }
 
-/// A stored message encoded once for many receivers, each of whom has its own inbox seq.
+/// The push that tells a stored row: a message, a recall, or an event of a group.
+#[must_use]
+pub fn event_of_row(message: &client::Message) -> Event {
+    let (inbox_seq, seq, message_id, time_ms) =
+        (message.inbox_seq, message.seq, message.message_id, message.time_ms);
+    let conversation = message.conversation.clone();
+    let by = message.by.clone().unwrap_or_default();
+    match message.kind.as_deref() {
+        None => Event::Message(message.clone()),
+        Some(kind::RECALLED) => Event::Recalled(client::Recalled {
+            inbox_seq,
+            conversation,
+            seq,
+            message_id,
+            time_ms,
+            target: message.target.unwrap_or_default(),
+            by,
+            group: message.group.clone(),
+        }),
+        Some(kind) => Event::GroupEvent(client::GroupEvent {
+            inbox_seq,
+            conversation,
+            seq,
+            message_id,
+            time_ms,
+            kind: kind.to_owned(),
+            by,
+            users: message.users.clone(),
+            group: message.group.clone().unwrap_or_default(),
+            role: message.role.clone(),
+        }),
+    }
+}
+
+/// The row that a push tells, as it would stand in a page; `None` where the push tells none.
+#[must_use]
+pub fn row_of_event(event: Event) -> Option<client::Message> {
+    match event {
+        Event::Message(message) => Some(message),
+        Event::Recalled(recalled) => Some(client::Message {
+            inbox_seq: recalled.inbox_seq,
+            conversation: recalled.conversation,
+            seq: recalled.seq,
+            message_id: recalled.message_id,
+            sender: recalled.by.clone(),
+            time_ms: recalled.time_ms,
+            kind: Some(kind::RECALLED.to_owned()),
+            target: Some(recalled.target),
+            by: Some(recalled.by),
+            group: recalled.group,
+            ..client::Message::default()
+        }),
+        Event::GroupEvent(event) => Some(client::Message {
+            inbox_seq: event.inbox_seq,
+            conversation: event.conversation,
+            seq: event.seq,
+            message_id: event.message_id,
+            sender: event.by.clone(),
+            time_ms: event.time_ms,
+            kind: Some(event.kind),
+            by: Some(event.by),
+            users: event.users,
+            group: Some(event.group),
+            role: event.role,
+            ..client::Message::default()
+        }),
+        _ => None,
+    }
+}
+
+/// A stored row encoded once for many receivers, each of whom has its own inbox seq.
 #[derive(Debug, Clone)]
 pub struct SharedMessage {
     encoding: Encoding,
+    /// What kind of push it is: its operation, and its name in JSON.
+    operation: Operation,
+    name: &'static str,
     rest: Bytes,
 }
 
@@ -263,14 +374,27 @@ impl SharedMessage {
     #[must_use]
     pub fn new(encoding: Encoding, message: &client::Message) -> Self {
         debug_assert!(message.inbox_seq.is_none());
-        let rest = match encoding {
-            Encoding::Json => Bytes::from(json_text(message)),
-            Encoding::Protobuf => Bytes::from(message.encode_to_vec()),
-        };
-        Self { encoding, rest }
+        match event_of_row(message) {
+            Event::Recalled(row) => Self::of(encoding, operation::RECALLED, "recalled", &row),
+            Event::GroupEvent(row) => Self::of(encoding, operation::GROUP_EVENT, "groupEvent", &row),
+            _ => Self::of(encoding, operation::MESSAGE, "message", message),
+        }
     }
 
-    /// The JSON of the message alone, as a stock goim client gets it in a push's body.
+    fn of<T: prost::Message + serde::Serialize>(
+        encoding: Encoding,
+        operation: Operation,
+        name: &'static str,
+        row: &T,
+    ) -> Self {
+        let rest = match encoding {
+            Encoding::Json => json_of(row),
+            Encoding::Protobuf => Bytes::from(row.encode_to_vec()),
+        };
+        Self { encoding, operation, name, rest }
+    }
+
+    /// The JSON of the row alone, as a stock goim client gets it in a push's body.
     ///
     /// # Panics
     /// Where the message was encoded as protobuf.
@@ -286,7 +410,7 @@ impl SharedMessage {
         out.put_slice(b"{\"inboxSeq\":");
         out.put_slice(inbox_seq.to_string().as_bytes());
         out.put_u8(b',');
-        // A message always has fields, so the rest begins with "{" and something behind it.
+        // A row always has fields, so the rest begins with "{" and something behind it.
         out.put_slice(&self.rest[1..]);
     }
 
@@ -297,16 +421,19 @@ impl SharedMessage {
         match self.encoding {
             Encoding::Json => {
                 let mut out = BytesMut::with_capacity(self.rest.len() + 48);
-                out.put_slice(b"{\"message\":");
+                out.put_slice(b"{\"");
+                out.put_slice(self.name.as_bytes());
+                out.put_slice(b"\":");
                 self.put_json(inbox_seq, &mut out);
                 out.put_u8(b'}');
                 out.freeze()
             }
             Encoding::Protobuf => {
+                // The field has the same number in every kind of row.
                 let head = client::Message { inbox_seq: Some(inbox_seq), ..client::Message::default() };
                 let body_bytes = head.encoded_len() + self.rest.len();
                 let mut out = BytesMut::with_capacity(HEADER_BYTES + body_bytes);
-                Header::push(operation::MESSAGE).put(body_bytes, &mut out);
+                Header::push(self.operation).put(body_bytes, &mut out);
                 head.encode_raw(&mut out);
                 out.put_slice(&self.rest);
                 out.freeze()
@@ -318,6 +445,12 @@ impl SharedMessage {
 /// The JSON of a room's message as a stock goim client gets it in a push's body.
 #[must_use]
 pub fn room_message_json(message: &client::RoomMessage) -> Bytes {
+    json_of(message)
+}
+
+/// The JSON of a stored row as a stock goim client gets it in a push's body.
+#[must_use]
+pub fn row_json(message: &client::Message) -> Bytes {
     json_of(message)
 }
 
@@ -355,6 +488,7 @@ mod tests {
             client_message_id: "c1".to_owned(),
             time_ms: 5,
             content: Some(message::Content::Text("hi \"you\"".to_owned())),
+            ..Message::default()
         }
     }
 

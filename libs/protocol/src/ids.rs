@@ -113,6 +113,11 @@ identifier!(
     "device"
 );
 identifier!(
+    /// A group or super group.
+    GroupId,
+    "group"
+);
+identifier!(
     /// A room's key: goim's `type://id`, or any text an Anser client joins.
     RoomId,
     "room"
@@ -136,7 +141,48 @@ impl DeviceId {
     }
 }
 
+impl GroupId {
+    fn check_meaning(_text: &str) -> Result<(), IdError> {
+        Ok(())
+    }
+}
+
+/// What the keys of the server's own rooms begin with: no id has a control character, so nobody can name one.
+const OWN_ROOM: char = '\u{1}';
+
 impl RoomId {
+    /// The room of a super group: the server alone says who is in it.
+    #[must_use]
+    pub fn of_group(group: &GroupId) -> Self {
+        Self(format!("{OWN_ROOM}group:{group}").into())
+    }
+
+    /// The room of those who watch whether a user is there.
+    #[must_use]
+    pub fn of_watchers(user: &UserId) -> Self {
+        Self(format!("{OWN_ROOM}watch:{user}").into())
+    }
+
+    /// Tells whether it is one of the server's own rooms, which no client, room key or call of the server API can
+    /// name.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.0.starts_with(OWN_ROOM)
+    }
+
+    /// Takes a room's key from inside the system: one that [`Identifier::new`] takes, or one of the server's own.
+    ///
+    /// # Errors
+    /// As [`Identifier::new`].
+    pub fn from_record(text: &str) -> Result<Self, IdError> {
+        let own = text.strip_prefix(OWN_ROOM).and_then(|own| own.split_once(':'));
+        match own {
+            Some(("group", group)) => GroupId::new(group).map(|group| Self::of_group(&group)),
+            Some(("watch", user)) => UserId::new(user).map(|user| Self::of_watchers(&user)),
+            _ => Self::new(text),
+        }
+    }
+
     fn check_meaning(_text: &str) -> Result<(), IdError> {
         Ok(())
     }
@@ -176,6 +222,9 @@ impl fmt::Display for ServerId {
     }
 }
 
+/// What the conversation of a group begins with.
+const GROUP: &str = "group:";
+
 /// The ordered messages of a single chat or a group.
 ///
 /// A single chat is its two users, smaller first, the first one length-prefixed, so that no two pairs share
@@ -191,13 +240,36 @@ impl ConversationId {
         Self(format!("single:{}:{smaller}:{larger}", smaller.as_str().len()).into())
     }
 
+    /// The conversation of a group or super group.
+    #[must_use]
+    pub fn group(group: &GroupId) -> Self {
+        Self(format!("{GROUP}{group}").into())
+    }
+
+    /// The group whose conversation it is; `None` for a single chat.
+    #[must_use]
+    pub fn group_id(&self) -> Option<GroupId> {
+        GroupId::new(self.0.strip_prefix(GROUP)?).ok()
+    }
+
     /// Takes a conversation as it was written by [`Self::as_str`], and in no other form, so that one chat has one
     /// id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let candidate = Self(text.into());
+        if candidate.group_id().is_some() {
+            return Some(candidate);
+        }
         let (smaller, larger) = candidate.users()?;
         (Self::single(&smaller, &larger) == candidate).then_some(candidate)
+    }
+
+    /// The other user of a single chat; the user itself where it chats with itself. `None` where the user is not
+    /// one of the two.
+    #[must_use]
+    pub fn peer_of(&self, user: &UserId) -> Option<UserId> {
+        let (smaller, larger) = self.users()?;
+        if smaller == *user { Some(larger) } else { (larger == *user).then_some(smaller) }
     }
 
     /// The two users of a single chat, smaller first.
@@ -274,6 +346,27 @@ mod tests {
         for other_form in ["single:+1:a:b", "single:01:a:b", "single:1:b:a"] {
             assert_eq!(ConversationId::parse(other_form), None, "{other_form}");
         }
+    }
+
+    #[test]
+    fn a_group_has_a_conversation_that_is_no_single_chat() {
+        let group = GroupId::new("single:1:a:b").unwrap();
+        let conversation = ConversationId::group(&group);
+        assert_eq!(ConversationId::parse(conversation.as_str()), Some(conversation.clone()));
+        assert_eq!((conversation.group_id(), conversation.users()), (Some(group), None));
+        assert_eq!(ConversationId::parse("group:"), None);
+        assert_eq!(ConversationId::single(&user("a"), &user("b")).group_id(), None);
+    }
+
+    #[test]
+    fn nobody_can_name_a_room_of_the_servers_own() {
+        let group = GroupId::new(&"g".repeat(64)).unwrap();
+        let room = RoomId::of_group(&group);
+        assert!(RoomId::new(room.as_str()).is_err());
+        assert_eq!(RoomId::from_record(room.as_str()), Ok(room.clone()));
+        assert!(room.is_own() && !RoomId::new("group:g").unwrap().is_own());
+        assert!(RoomId::from_record("\u{1}group:").is_err());
+        assert!(RoomId::from_record("\u{1}other:g").is_err());
     }
 
     proptest! {

@@ -14,4 +14,4 @@ pub mod message;
 pub mod operation;
 
 pub use code::Code;
-pub use ids::{ConnectionId, ConversationId, DeviceId, Identifier, RoomId, ServerId, UserId};
+pub use ids::{ConnectionId, ConversationId, DeviceId, GroupId, Identifier, RoomId, ServerId, UserId};

@@ -14,8 +14,8 @@ pub const FRAME_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const FRAME_BODY_BYTES_FLOOR: usize = 4096;
 /// Characters of a text message.
 pub const TEXT_CHARACTERS_MAX: usize = 5_000;
-/// Bytes of an image's url, name or hash.
-pub const IMAGE_FIELD_BYTES_MAX: usize = 2_048;
+/// Bytes of a url, name or hash of a picture, sound, film or file, and of the words of a place.
+pub const MEDIA_FIELD_BYTES_MAX: usize = 2_048;
 /// Bytes of a custom message's body.
 pub const CUSTOM_BODY_BYTES_MAX: usize = 32 * 1024;
 /// Rooms of one connection: joining costs memory in three roles.
@@ -32,3 +32,37 @@ pub const SYNC_MESSAGES_DEFAULT: u32 = 100;
 pub const TARGETS_PER_CALL_MAX: usize = 10_000;
 /// Bytes of a body pushed through the server API.
 pub const PUSH_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Users named in one request: their members' rows are written in one commit.
+pub const USERS_PER_REQUEST_MAX: usize = 1_000;
+/// Users that a message may name; each costs a row when it is sent.
+pub const MENTIONS_MAX: usize = 100;
+/// Members of a group that becomes a super group beyond it, by default: each message to it costs as many rows.
+pub const GROUP_MEMBERS_MAX: u64 = 500;
+/// Characters of a group's name.
+pub const GROUP_NAME_CHARACTERS_MAX: usize = 100;
+/// Characters of a group's announcement.
+pub const GROUP_ANNOUNCEMENT_CHARACTERS_MAX: usize = 5_000;
+/// Characters of what somebody says who asks to be let into a group.
+pub const GROUP_REQUEST_CHARACTERS_MAX: usize = 200;
+/// Who may ask to be let into one group at the same time.
+pub const GROUP_REQUESTS_MAX: usize = 1_000;
+/// Members of one page.
+pub const MEMBERS_PAGE_MAX: u32 = 1_000;
+/// Members of one page where the client names no limit.
+pub const MEMBERS_PAGE_DEFAULT: u32 = 100;
+/// Conversations of one page.
+pub const CONVERSATIONS_PAGE_MAX: u32 = 1_000;
+/// Conversations of one page where the client names no limit.
+pub const CONVERSATIONS_PAGE_DEFAULT: u32 = 100;
+/// Super groups in one page of tops, and positions in one request for their messages.
+pub const GROUP_TOPS_PAGE_MAX: u32 = 500;
+/// Super groups in the auth reply, and in a page where the client names no limit.
+pub const GROUP_TOPS_PAGE_DEFAULT: u32 = 200;
+/// Super groups that one user may be in: each is a room of each of the user's connections.
+pub const SUPER_GROUPS_PER_USER_MAX: usize = 2_000;
+/// Users that one connection may watch.
+pub const WATCHED_USERS_MAX: usize = 1_000;
+/// Users that one user may block.
+pub const BLOCKED_USERS_MAX: usize = 1_000;
+/// A mute that lasts until it is taken back: the largest whole number that JavaScript has.
+pub const MUTED_FOREVER_MS: u64 = (1 << 53) - 1;

@@ -44,6 +44,62 @@ pub const SYNC: Operation = 108;
 pub const JOIN: Operation = 110;
 /// Request [`crate::client::Leave`].
 pub const LEAVE: Operation = 112;
+/// Request [`crate::client::GroupCreate`].
+pub const GROUP_CREATE: Operation = 114;
+/// Request [`crate::client::GroupInvite`].
+pub const GROUP_INVITE: Operation = 116;
+/// Request [`crate::client::GroupJoin`].
+pub const GROUP_JOIN: Operation = 118;
+/// Request [`crate::client::GroupLeave`].
+pub const GROUP_LEAVE: Operation = 120;
+/// Request [`crate::client::GroupRemove`].
+pub const GROUP_REMOVE: Operation = 122;
+/// Request [`crate::client::GroupDismiss`].
+pub const GROUP_DISMISS: Operation = 124;
+/// Request [`crate::client::GroupUpdate`].
+pub const GROUP_UPDATE: Operation = 126;
+/// Request [`crate::client::GroupRole`].
+pub const GROUP_ROLE: Operation = 128;
+/// Request [`crate::client::GroupMute`].
+pub const GROUP_MUTE: Operation = 130;
+/// Request [`crate::client::GroupInfo`].
+pub const GROUP_INFO: Operation = 132;
+/// Request [`crate::client::GroupMembers`].
+pub const GROUP_MEMBERS: Operation = 134;
+/// Request [`crate::client::GroupRequests`].
+pub const GROUP_REQUESTS: Operation = 136;
+/// Request [`crate::client::GroupAnswer`].
+pub const GROUP_ANSWER: Operation = 138;
+/// Request [`crate::client::GroupTops`].
+pub const GROUP_TOPS: Operation = 140;
+/// Request [`crate::client::SyncGroups`].
+pub const SYNC_GROUPS: Operation = 142;
+/// Request [`crate::client::Read`].
+pub const READ: Operation = 144;
+/// Request [`crate::client::Readers`].
+pub const READERS: Operation = 146;
+/// Request [`crate::client::Recall`].
+pub const RECALL: Operation = 148;
+/// Request [`crate::client::Typing`].
+pub const TYPING: Operation = 150;
+/// Request [`crate::client::Presence`].
+pub const PRESENCE: Operation = 152;
+/// Request [`crate::client::Watch`].
+pub const WATCH: Operation = 154;
+/// Request [`crate::client::Unwatch`].
+pub const UNWATCH: Operation = 156;
+/// Request [`crate::client::Conversations`].
+pub const CONVERSATIONS: Operation = 158;
+/// Request [`crate::client::ConversationUpdate`].
+pub const CONVERSATION_UPDATE: Operation = 170;
+/// Request [`crate::client::History`].
+pub const HISTORY: Operation = 172;
+/// Request [`crate::client::Block`].
+pub const BLOCK: Operation = 174;
+/// Request [`crate::client::Unblock`].
+pub const UNBLOCK: Operation = 176;
+/// Request [`crate::client::Blocks`].
+pub const BLOCKS: Operation = 178;
 
 /// Push [`crate::client::Message`].
 pub const MESSAGE: Operation = 160;
@@ -59,6 +115,20 @@ pub const GAP: Operation = 164;
 pub const KICKED: Operation = 165;
 /// Push [`crate::client::Reconnect`].
 pub const RECONNECT: Operation = 166;
+/// Push [`crate::client::Recalled`].
+pub const RECALLED: Operation = 167;
+/// Push [`crate::client::GroupEvent`].
+pub const GROUP_EVENT: Operation = 168;
+/// Push [`crate::client::Receipt`].
+pub const RECEIPT: Operation = 169;
+/// Push [`crate::client::TypingPush`].
+pub const TYPING_PUSH: Operation = 190;
+/// Push [`crate::client::PresencePush`].
+pub const PRESENCE_PUSH: Operation = 191;
+/// Push [`crate::client::Conversation`].
+pub const CONVERSATION: Operation = 192;
+/// Push [`crate::client::GroupRequest`].
+pub const GROUP_REQUEST: Operation = 193;
 
 /// Reply [`crate::client::Error`], to whatever request of Anser's was refused.
 pub const ERROR: Operation = 199;

@@ -1,36 +1,24 @@
 //! A reference to a picture: where it is and what it looks like. The picture itself is kept elsewhere.
 
-use super::ContentError;
+use super::{ContentError, media};
 use crate::client::Image;
-use crate::limits::IMAGE_FIELD_BYTES_MAX;
 
 pub(super) fn check(image: &Image) -> Result<(), ContentError> {
-    if image.url.is_empty() {
-        return Err(ContentError::invalid("image has no url".to_owned()));
-    }
-    for (name, value) in
-        [("url", &image.url), ("name", &image.name), ("hash", &image.hash), ("type", &image.r#type)]
-    {
-        if value.len() > IMAGE_FIELD_BYTES_MAX {
-            let length_bytes = value.len();
-            return Err(ContentError::too_large(format!(
-                "image {name} has {length_bytes} bytes: at most {IMAGE_FIELD_BYTES_MAX} are allowed"
-            )));
-        }
-    }
-    Ok(())
+    let others = [("name", &image.name), ("hash", &image.hash), ("type", &image.r#type)];
+    media::check("image", &image.url, &others.map(|(name, value): (_, &String)| (name, value.as_str())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::code::Code;
+    use crate::limits::MEDIA_FIELD_BYTES_MAX;
 
     #[test]
-    fn an_image_needs_a_url_of_bounded_length() {
-        let mut image = Image { url: "https://example.com/cat.png".to_owned(), ..Image::default() };
+    fn an_image_needs_a_url_and_fields_of_bounded_length() {
+        let mut image = Image { url: "https://example.com/1".to_owned(), ..Image::default() };
         assert_eq!(check(&image), Ok(()));
-        image.hash = "x".repeat(IMAGE_FIELD_BYTES_MAX + 1);
+        image.hash = "x".repeat(MEDIA_FIELD_BYTES_MAX + 1);
         assert_eq!(check(&image).unwrap_err().code, Code::TooLarge);
         assert_eq!(check(&Image::default()).unwrap_err().code, Code::InvalidArgument);
     }

@@ -1,8 +1,14 @@
 //! What a person sent: one content type a file, each checked for size and shape.
 
+mod audio;
 mod custom;
+mod file;
 mod image;
+pub mod kind;
+mod location;
+mod media;
 mod text;
+mod video;
 
 use crate::client::{self, message, room_message, send};
 use crate::code::Code;
@@ -34,6 +40,14 @@ pub enum Content {
     Text(String),
     /// A reference to a picture.
     Image(client::Image),
+    /// A reference to a sound.
+    Audio(client::Audio),
+    /// A reference to a film.
+    Video(client::Video),
+    /// A reference to a file.
+    File(client::File),
+    /// A place.
+    Location(client::Location),
     /// Whatever the application defines.
     Custom(client::Custom),
 }
@@ -47,6 +61,10 @@ impl Content {
         match self {
             Self::Text(text) => text::check(text),
             Self::Image(image) => image::check(image),
+            Self::Audio(audio) => audio::check(audio),
+            Self::Video(video) => video::check(video),
+            Self::File(file) => file::check(file),
+            Self::Location(location) => location::check(location),
             Self::Custom(custom) => custom::check(custom),
         }
     }
@@ -60,6 +78,10 @@ macro_rules! carried_by {
                     match content {
                         Content::Text(text) => Self::Text(text),
                         Content::Image(image) => Self::Image(image),
+                        Content::Audio(audio) => Self::Audio(audio),
+                        Content::Video(video) => Self::Video(video),
+                        Content::File(file) => Self::File(file),
+                        Content::Location(location) => Self::Location(location),
                         Content::Custom(custom) => Self::Custom(custom),
                     }
                 }
@@ -70,6 +92,10 @@ macro_rules! carried_by {
                     match content {
                         $oneof::Content::Text(text) => Self::Text(text),
                         $oneof::Content::Image(image) => Self::Image(image),
+                        $oneof::Content::Audio(audio) => Self::Audio(audio),
+                        $oneof::Content::Video(video) => Self::Video(video),
+                        $oneof::Content::File(file) => Self::File(file),
+                        $oneof::Content::Location(location) => Self::Location(location),
                         $oneof::Content::Custom(custom) => Self::Custom(custom),
                     }
                 }
