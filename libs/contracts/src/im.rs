@@ -1,9 +1,9 @@
 //! What the proxy asks of im: store this, what did I miss, I have received up to.
 
 use async_trait::async_trait;
-use protocol::client::{Message, SendReply, Target};
-use protocol::message::Content;
-use protocol::{ConnectionId, DeviceId, UserId};
+use protocol::client::{self, GroupTop, Message, SendReply};
+use protocol::codec::{ReplyKind, RequestKind};
+use protocol::{ConnectionId, ConversationId, DeviceId, GroupId, UserId};
 
 use crate::Result;
 
@@ -14,16 +14,32 @@ pub struct SendRequest {
     pub sender: UserId,
     /// On which connection: its reply carries the inbox seq, so it is excepted from the push.
     pub connection: ConnectionId,
-    /// For whom.
-    pub to: Target,
-    /// The same id of the same sender again within 24 hours gets the first answer.
-    pub client_message_id: String,
-    /// What.
-    pub content: Content,
+    /// What, and for whom.
+    pub send: client::Send,
+}
+
+/// Who asks something.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// Who.
+    pub user: UserId,
+    /// On which device; `None` where the business asks in the user's name.
+    pub device: Option<DeviceId>,
+    /// On which connection, which is not told of what it did itself.
+    pub connection: Option<ConnectionId>,
+}
+
+/// A super group that a user is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuperGroup {
+    /// Which.
+    pub group: GroupId,
+    /// The seq of the row with which the user came in: a command with a lower one is late.
+    pub version: u64,
 }
 
 /// Where a device stands when it connects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resumed {
     /// The highest seq in the user's inbox.
     pub inbox_top: u64,
@@ -31,6 +47,10 @@ pub struct Resumed {
     pub acked_up_to: u64,
     /// What the device holds: the replay begins after it.
     pub held_up_to: u64,
+    /// The first page of the user's super groups, ascending by conversation.
+    pub groups: Vec<GroupTop>,
+    /// Where they go on; empty: these are all.
+    pub groups_next: String,
 }
 
 /// A part of an inbox.
@@ -58,13 +78,35 @@ pub struct Position {
 /// Single chat, groups, offline messages.
 #[async_trait]
 pub trait Im: Send + Sync {
-    /// Stores a message to a user and answers when it is durable; hands one to a room on without storing it.
-    /// Calls that one caller makes one after another, without waiting, are stored in that order.
+    /// Stores a message to a user or a group and answers when it is durable; hands one to a room on without storing
+    /// it.
+    /// Calls that one caller makes one after another, without waiting, are stored in that order; only a message that
+    /// means everybody in a group may come after what its sender says next.
     ///
     /// # Errors
     /// `Refused` with the content's or the receiver's fault; `Overloaded`, `Unavailable` when the store cannot
     /// take it: it may or may not be stored, and the same client message id asks again.
     async fn send(&self, request: SendRequest) -> Result<SendReply>;
+
+    /// Answers any other request of a client: groups, conversations, receipts, presence, history. The reply is of
+    /// the request's name. What it changes is durable when it answers.
+    ///
+    /// # Errors
+    /// `Refused` names what is wrong; a request that is not im's is refused with `UnknownRequest`.
+    async fn ask(&self, asker: Asker, request: RequestKind) -> Result<ReplyKind>;
+
+    /// The super groups of a user. Whoever asks after its connection is in the directory misses none: a later change
+    /// is commanded through [`crate::proxy::Proxy::set_memberships`].
+    ///
+    /// # Errors
+    /// `Unavailable` when the store cannot be read.
+    async fn super_groups(&self, user: &UserId) -> Result<Vec<SuperGroup>>;
+
+    /// The highest seq of each conversation, in the order asked; at most one heartbeat period old.
+    ///
+    /// # Errors
+    /// As `super_groups`.
+    async fn group_tops(&self, conversations: &[ConversationId]) -> Result<Vec<u64>>;
 
     /// Tells where a device stands. `held_up_to` is what the device says it holds: `None` the server's record
     /// counts, and a device without one holds max(0, top − 300); past the top it is taken as the top.

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use protocol::client::{Message, RoomMessage};
 use protocol::code::CloseCode;
+use protocol::codec::Event;
 use protocol::operation::Operation;
-use protocol::{ConnectionId, RoomId, ServerId};
+use protocol::{ConnectionId, GroupId, RoomId, ServerId};
 
 use crate::Result;
 use crate::router::Handle;
@@ -31,6 +32,8 @@ pub struct Receiver {
 pub enum Payload {
     /// A stored message, without an inbox seq: each receiver has its own.
     Stored(Arc<Message>),
+    /// What Anser's own clients are told and is not stored; a goim client has no word for it and is passed over.
+    Event(Arc<Event>),
     /// Bytes of the business under an operation; it goes to those connections that accept the operation.
     Operation {
         /// The operation.
@@ -54,6 +57,10 @@ pub struct Delivery {
 pub enum RoomPayload {
     /// What a member of the room sent.
     Message(Arc<RoomMessage>),
+    /// A row of a super group.
+    Row(Arc<Message>),
+    /// What those in the room are told; a goim client is passed over.
+    Event(Arc<Event>),
     /// Bytes of the business under an operation; `accepts` does not filter it.
     Operation {
         /// The operation.
@@ -99,6 +106,21 @@ pub struct Kick {
     pub code: CloseCode,
 }
 
+/// A connection's user is in a super group from now on, or no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MembershipChange {
+    /// Where in the proxy.
+    pub handle: Handle,
+    /// Which one.
+    pub connection: ConnectionId,
+    /// Which group.
+    pub group: GroupId,
+    /// What has a lower version than the last one taken for this group is late and passed over.
+    pub version: u64,
+    /// Whether the user is in it.
+    pub member: bool,
+}
+
 /// Holds the clients' connections.
 #[async_trait]
 pub trait Proxy: Send + Sync {
@@ -121,6 +143,13 @@ pub trait Proxy: Send + Sync {
     /// # Errors
     /// As `deliver`.
     async fn broadcast(&self, delivery: BroadcastDelivery) -> Result<()>;
+
+    /// Puts connections into the rooms of super groups, or takes them out. When it answers it is done, and pushes to
+    /// a room that was entered reach it.
+    ///
+    /// # Errors
+    /// As `deliver`; what the router failed with where a room could not be announced.
+    async fn set_memberships(&self, changes: Vec<MembershipChange>) -> Result<()>;
 
     /// Ends connections, telling their clients why.
     ///

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use protocol::client::{Message, RoomMessage};
+use protocol::client::{self, Message, RoomMessage};
+use protocol::codec::Event;
 use protocol::operation::Operation;
-use protocol::{ConnectionId, UserId};
+use protocol::{ConnectionId, DeviceId, GroupId, UserId};
 
 use crate::Result;
 
@@ -49,6 +50,41 @@ impl Outcome {
     }
 }
 
+/// Something that users are told and that is not stored: a receipt, that somebody is writing.
+#[derive(Debug, Clone)]
+pub struct EventPush {
+    /// Whom it is for.
+    pub users: Vec<UserId>,
+    /// What.
+    pub event: Arc<Event>,
+    /// A connection that knows it already.
+    pub except: Option<ConnectionId>,
+}
+
+/// A user is in a super group from now on, or no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// Who.
+    pub user: UserId,
+    /// Which group.
+    pub group: GroupId,
+    /// The seq of the row that changed it: what has a lower one is late.
+    pub version: u64,
+    /// Whether the user is in it.
+    pub member: bool,
+}
+
+/// Where a user is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// On these devices.
+    Online(Vec<DeviceId>),
+    /// On none.
+    Offline,
+    /// It is not known at the moment.
+    Unknown,
+}
+
 /// Hands frames to the proxies that hold the receivers.
 #[async_trait]
 pub trait Push: Send + Sync {
@@ -58,6 +94,25 @@ pub trait Push: Send + Sync {
     /// # Errors
     /// What the router failed with. The caller's intent stays, and a sweep hands it on again.
     async fn push_stored(&self, pushes: Vec<StoredPush>) -> Result<()>;
+
+    /// Pushes what is not stored to all connections of the users. At most once.
+    ///
+    /// # Errors
+    /// What the router failed with.
+    async fn push_events(&self, pushes: Vec<EventPush>) -> Result<()>;
+
+    /// Puts the connections of users into the rooms of super groups, or takes them out. When it answers, every
+    /// connection that was in the directory has been told; one that comes later asks im.
+    ///
+    /// # Errors
+    /// What the router or a proxy failed with: some may not have been told, and it is to be said again.
+    async fn set_memberships(&self, memberships: Vec<Membership>) -> Result<()>;
+
+    /// Where each user is, in the order asked.
+    ///
+    /// # Errors
+    /// What the router failed with.
+    async fn whereabouts(&self, users: &[UserId]) -> Result<Vec<Whereabouts>>;
 
     /// Pushes bytes under an operation to all connections of each user; answers in the order asked.
     ///
@@ -91,7 +146,7 @@ pub struct Record {
     /// The room; empty: everybody.
     #[prost(string, tag = "1")]
     pub room: String,
-    /// What a member of the room sent; else `operation` and `body` count.
+    /// What a member of the room sent; else `row`, `event`, or `operation` and `body` count.
     #[prost(message, optional, tag = "2")]
     pub message: Option<RoomMessage>,
     /// The operation of what the business sends.
@@ -103,4 +158,10 @@ pub struct Record {
     /// For everybody: connections per second in all; 0 as fast as it can.
     #[prost(uint32, tag = "5")]
     pub speed: u32,
+    /// A row of a super group, for its room.
+    #[prost(message, optional, tag = "6")]
+    pub row: Option<Message>,
+    /// Something that those in the room are told.
+    #[prost(message, optional, tag = "7")]
+    pub event: Option<client::Push>,
 }

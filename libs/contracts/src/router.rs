@@ -5,6 +5,7 @@
 //! removal compares before it removes, so that a late one cannot take away a newer connection.
 
 use async_trait::async_trait;
+use protocol::code::CloseCode;
 use protocol::{ConnectionId, DeviceId, RoomId, ServerId, UserId};
 
 use crate::Result;
@@ -26,6 +27,8 @@ pub struct Registration {
     pub user: Option<UserId>,
     /// On which of the user's devices.
     pub device: DeviceId,
+    /// What the client runs on; where one device of each platform is allowed, it tells them apart.
+    pub platform: String,
     /// goim's key, by which the server API reaches it; empty: the connection id becomes the key.
     pub key: String,
     /// Set where the connection was already allotted its id and is announced again.
@@ -39,9 +42,18 @@ pub struct Registered {
     pub connection: ConnectionId,
     /// By what the server API reaches it.
     pub key: String,
-    /// The connections it replaces: the same device of the same user, or the same key. They are out of the
-    /// directory already; the caller ends them.
-    pub replaced: Vec<Route>,
+    /// The connections it replaces: the same device of the same user, the same key, or other devices of the user
+    /// where not all may be there at once. They are out of the directory already; the caller ends them.
+    pub replaced: Vec<Replaced>,
+}
+
+/// A connection that gave way to a newer one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// Where it is.
+    pub route: Route,
+    /// What its client is told.
+    pub code: CloseCode,
 }
 
 /// Where a connection is.
@@ -78,6 +90,36 @@ pub struct Located {
     /// Proxies that have not announced themselves in this epoch and so may hold more: while there are any,
     /// an empty `routes` means unknown and not offline.
     pub unannounced: Vec<ServerId>,
+}
+
+/// The devices of a user that are there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Devices {
+    /// Distinct, in the order they came.
+    pub devices: Vec<DeviceId>,
+    /// As in [`Located`].
+    pub unannounced: Vec<ServerId>,
+}
+
+/// A user's first connection has come or the last one has gone, as it stands in topic `presence`; the key of a
+/// record is the user.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PresenceRecord {
+    /// Who.
+    #[prost(string, tag = "1")]
+    pub user: String,
+    /// Has come, or has gone.
+    #[prost(bool, tag = "2")]
+    pub online: bool,
+    /// The router's epoch.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+    /// Rises within the epoch: of two events of one user, the one with the lower (epoch, number) is late.
+    #[prost(uint64, tag = "4")]
+    pub number: u64,
+    /// When, in milliseconds since 1970.
+    #[prost(uint64, tag = "5")]
+    pub time_ms: u64,
 }
 
 /// What a proxy says of itself about twice a second.
@@ -122,6 +164,12 @@ pub trait Router: Send + Sync {
     /// # Errors
     /// As `register`.
     async fn locate_users(&self, users: &[UserId]) -> Result<Vec<Located>>;
+
+    /// The devices of each user that are there, in the order asked.
+    ///
+    /// # Errors
+    /// As `register`.
+    async fn devices(&self, users: &[UserId]) -> Result<Vec<Devices>>;
 
     /// Finds the connection of each key, in the order asked.
     ///
