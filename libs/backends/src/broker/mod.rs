@@ -2,8 +2,8 @@
 //!
 //! **Order.** Records of one key keep their order. **Delivery.** A consumer name gets each record at least
 //! once, in topics that are durable; what was not committed comes again after a restart. Topic `fanout` is
-//! durable: when `publish` answers, its records survive kill -9. Topic `push` is not: its records are for those
-//! who are online at this moment, and when a consumer falls behind its bound the oldest are dropped and counted.
+//! durable: when `publish` answers, its records survive kill -9. Topics `push` and `presence` are not: their records are
+//! for those who are online at this moment, and when a consumer falls behind its bound the oldest are dropped and counted.
 
 pub mod embedded;
 
@@ -21,6 +21,8 @@ pub enum Topic {
     Push,
     /// Hints that a group's conversation has messages to be fanned out, for consumer. Durable.
     Fanout,
+    /// Who has come and who has gone, from the router. Not durable.
+    Presence,
 }
 
 impl Topic {
@@ -30,6 +32,7 @@ impl Topic {
         match self {
             Self::Push => "push",
             Self::Fanout => "fanout",
+            Self::Presence => "presence",
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use protocol::UserId;
+use protocol::{ConversationId, UserId};
 
 use crate::Result;
 
@@ -28,6 +28,22 @@ pub trait Cache: Send + Sync {
     /// # Errors
     /// `Transient`; callers go on without it.
     async fn raise_inbox_tops(&self, tops: &[(UserId, u64)]) -> Result<()>;
+
+    /// The highest seq of each conversation as last raised no longer than `age_max` ago, in the order asked.
+    ///
+    /// # Errors
+    /// `Transient`; callers go to the store.
+    async fn outbox_tops(
+        &self,
+        conversations: &[ConversationId],
+        age_max: Duration,
+    ) -> Result<Vec<Option<u64>>>;
+
+    /// Raises the highest seq of conversations, as `raise_inbox_tops` does for inboxes.
+    ///
+    /// # Errors
+    /// `Transient`; callers go on without it.
+    async fn raise_outbox_tops(&self, tops: &[(ConversationId, u64)]) -> Result<()>;
 }
 
 /// Opens the cache that a URL names: `embedded:`.
