@@ -6,14 +6,17 @@
 use std::time::{Duration, Instant};
 
 use contracts::auth::Wire;
+use contracts::proxy::MembershipChange;
 use contracts::router::Handle;
 use protocol::code::CloseCode;
 use protocol::operation::Operation;
-use protocol::{ConnectionId, DeviceId, UserId};
+use protocol::{ConnectionId, DeviceId, UserId, limits};
 use smallvec::SmallVec;
 
 use crate::hub::Admission;
 use crate::inbox::Inbox;
+use crate::own_rooms::OwnRooms;
+use crate::room::Rows;
 use crate::send_queue::SendQueue;
 use crate::transport::websocket::Fragments;
 use crate::transport::{Carrier, Dialect};
@@ -73,7 +76,10 @@ pub(crate) struct Session {
     pub(crate) key: String,
     /// `None`: every operation, which is what an Anser client has that named none.
     pub(crate) accepts: Option<Box<[Operation]>>,
+    /// The rooms that the client has named.
     pub(crate) rooms: SmallVec<[Membership; 1]>,
+    /// The server's own rooms.
+    pub(crate) own_rooms: Option<Box<OwnRooms>>,
     pub(crate) inbox: Inbox,
 }
 
@@ -83,6 +89,17 @@ impl Session {
         self.accepts.as_ref().is_none_or(|accepts| accepts.contains(&operation))
     }
 }
+
+/// What came for a connection that does not know its id yet; what turns out to be for another one is passed over.
+#[derive(Debug, Default)]
+pub(crate) struct Early {
+    pub(crate) kick: Option<(ConnectionId, CloseCode)>,
+    /// In the order they came.
+    pub(crate) changes: Vec<MembershipChange>,
+}
+
+/// Changes that may come before a session is there; a connection that more come for is closed and comes again.
+pub(crate) const EARLY_CHANGES_MAX: usize = limits::SUPER_GROUPS_PER_USER_MAX;
 
 /// One client's connection.
 pub(crate) struct Connection {
@@ -116,8 +133,8 @@ pub(crate) struct Connection {
     pub(crate) heard_by: Instant,
     /// Since when bytes wait without one having left.
     pub(crate) blocked_since: Option<Instant>,
-    /// Where a kick came while auth was on its way: which connection id it was for, and why.
-    pub(crate) early_kick: Option<(ConnectionId, CloseCode)>,
+    /// What came for it while auth was on its way.
+    pub(crate) early: Option<Box<Early>>,
     pub(crate) allowance: Allowance,
 }
 
@@ -152,7 +169,7 @@ impl Connection {
             session: None,
             heard_by,
             blocked_since: None,
-            early_kick: None,
+            early: None,
             allowance: Allowance::full(now),
         }
     }
@@ -177,6 +194,19 @@ impl Connection {
     /// Tells whether nothing that it asked for is being worked on.
     pub(crate) fn is_settled(&self) -> bool {
         self.in_flight == 0 && !self.barrier
+    }
+
+    /// Rows of a super group were pushed before the client was answered that it is in.
+    pub(crate) fn pass_over(&mut self, rows: &Rows) {
+        if let Some(own_rooms) = self.session.as_mut().and_then(|session| session.own_rooms.as_mut()) {
+            own_rooms.pass_over(&rows.conversation, rows.last);
+        }
+    }
+
+    /// The seq with which the user came into the rows' group, where some of them are not for it.
+    pub(crate) fn joined_above(&self, rows: &Rows) -> Option<u64> {
+        let own_rooms = self.session.as_ref()?.own_rooms.as_ref()?;
+        own_rooms.joined(&rows.conversation).filter(|joined| *joined >= rows.first)
     }
 
     /// How pushes look to this client; before auth as if it were an Anser client only where its subprotocol
@@ -228,6 +258,13 @@ mod tests {
     fn a_handle_names_shard_place_and_generation() {
         let place = ConnectionRef { slot: 70_000, generation: GENERATION_MASK };
         assert_eq!(ConnectionRef::of_handle(place.handle(200)), (200, place));
+    }
+
+    #[test]
+    fn an_idle_connection_pays_for_nothing_that_it_does_not_have() {
+        assert!(size_of::<Connection>() <= 192, "{}", size_of::<Connection>());
+        assert!(size_of::<Session>() <= 208, "{}", size_of::<Session>());
+        assert_eq!(size_of::<Option<Box<OwnRooms>>>(), size_of::<usize>());
     }
 
     #[test]

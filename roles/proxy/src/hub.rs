@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use contracts::proxy::{BroadcastDelivery, Delivery, Kick, RoomDelivery};
+use contracts::Result;
+use contracts::proxy::{BroadcastDelivery, Delivery, Kick, MembershipChange, RoomDelivery};
 use foldhash::{HashMap, HashSet};
 use parking_lot::Mutex;
 use protocol::{RoomId, ServerId};
-use tokio::sync::{OnceCell, mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::Config;
+use crate::announce::{Announced, Announcer, Claim, Entered, Outcome};
 use crate::metrics::Metrics;
 
 /// What a shard is told from outside its thread.
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     DeliverToRooms(Arc<[RoomDelivery]>),
     Broadcast(Arc<BroadcastDelivery>),
     Kick(Vec<Kick>),
+    /// Answered when the changes are made and the router knows the rooms that were entered.
+    SetMemberships(Vec<MembershipChange>, oneshot::Sender<Result<()>>),
     /// Close the doors, answer what is being worked on, tell clients to connect again, close.
     Drain,
     /// Close everything that is left and end.
@@ -40,8 +44,8 @@ pub(crate) struct RoomEntry {
     reported: AtomicU64,
     /// Somebody asked for the count over all proxies.
     asked: AtomicBool,
-    /// Filled when the router knows that this proxy has the room.
-    pub(crate) entered: OnceCell<()>,
+    /// Whether the router knows that this proxy has the room.
+    pub(crate) announced: Announced,
 }
 
 /// What was reported of a room when nobody knows whether the report arrived.
@@ -161,7 +165,11 @@ impl Hub {
     }
 
     /// Counts a connection in until the answer is dropped, or turns it away.
-    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Admission, Refused> {
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        address: IpAddr,
+        now: Instant,
+    ) -> std::result::Result<Admission, Refused> {
         if self.connection_count.fetch_add(1, Ordering::Relaxed) >= self.config.connections_max {
             self.connection_count.fetch_sub(1, Ordering::Relaxed);
             return Err(Refused::Full);
@@ -173,7 +181,7 @@ impl Hub {
         Ok(Admission { hub: Arc::clone(self), address })
     }
 
-    fn admit_address(&self, address: IpAddr, now: Instant) -> Result<(), Refused> {
+    fn admit_address(&self, address: IpAddr, now: Instant) -> std::result::Result<(), Refused> {
         let mut addresses = self.addresses.lock();
         let addresses = &mut *addresses;
         addresses.forget_left(now);
@@ -233,25 +241,49 @@ impl Hub {
         Arc::clone(entry)
     }
 
-    /// The number to announce a room with, once it has its first member; `None` where all members have left
-    /// since, so that nothing is announced above the number of their leave.
-    pub(crate) fn number_to_enter(&self, room: &RoomId, entry: &Arc<RoomEntry>) -> Option<u64> {
+    /// Says which of the rooms are to be announced, and by whom; `asker` is what others may wait for. A room that all
+    /// members have left since is passed over, so that nothing is announced above the number of their leave.
+    pub(crate) fn claim(&self, entered: &[Entered], asker: &watch::Receiver<Outcome>) -> Claim {
+        let mut claim = Claim::default();
         let rooms = self.rooms.lock();
-        rooms.get(room).filter(|current| Arc::ptr_eq(current, entry)).map(|_| self.next_number())
+        for (room, entry) in entered {
+            if entry.announced.is_known()
+                || !rooms.get(room).is_some_and(|current| Arc::ptr_eq(current, entry))
+            {
+                continue;
+            }
+            match entry.announced.announcer(asker) {
+                Announcer::Nobody => {}
+                Announcer::Asker => claim.own.push((room.clone(), Arc::clone(entry))),
+                Announcer::Other(other) if other.same_channel(asker) => {}
+                Announcer::Other(other) => {
+                    if !claim.others.last().is_some_and(|last| last.same_channel(&other)) {
+                        claim.others.push(other);
+                    }
+                }
+            }
+        }
+        // Allotted under the lock, so that whoever leaves afterwards announces a higher number.
+        claim.number = if claim.own.is_empty() { 0 } else { self.next_number() };
+        claim
     }
 
-    /// Counts a member out of a room. Answers the number to announce with when it was the last one here.
-    pub(crate) fn leave_room(&self, room: &RoomId, entry: &Arc<RoomEntry>) -> Option<u64> {
+    /// Counts a member out of rooms. Answers those it was the last one of here, and the number to announce that with.
+    pub(crate) fn leave_rooms(&self, left: &[Entered]) -> Option<(u64, Vec<RoomId>)> {
         let mut rooms = self.rooms.lock();
-        if entry.members.fetch_sub(1, Ordering::Relaxed) > 1 {
-            return None;
-        }
-        rooms.remove(room);
-        if entry.reported.load(Ordering::Relaxed) > 0 {
-            self.emptied.lock().insert(room.clone());
+        let mut emptied = Vec::new();
+        for (room, entry) in left {
+            if entry.members.fetch_sub(1, Ordering::Relaxed) > 1 {
+                continue;
+            }
+            rooms.remove(room);
+            if entry.reported.load(Ordering::Relaxed) > 0 {
+                self.emptied.lock().insert(room.clone());
+            }
+            emptied.push(room.clone());
         }
         // Allotted under the lock, so that whoever enters anew announces a higher number.
-        Some(self.next_number())
+        (!emptied.is_empty()).then(|| (self.next_number(), emptied))
     }
 
     /// What changed since the last report, and the rooms whose counts are wanted.
@@ -267,7 +299,8 @@ impl Hub {
         report
             .rooms
             .extend(emptied.into_iter().filter(|room| !rooms.contains_key(room)).map(|room| (room, 0)));
-        for (room, entry) in rooms.iter() {
+        // Nobody asks how many are in one of the server's own rooms.
+        for (room, entry) in rooms.iter().filter(|(room, _)| !room.is_own()) {
             let members = entry.members.load(Ordering::Relaxed);
             if entry.reported.swap(members, Ordering::Relaxed) != members {
                 report.rooms.push((room.clone(), members));
@@ -290,7 +323,7 @@ impl Hub {
     /// A report did not arrive: all that it said is said again.
     pub(crate) fn forget_reported(&self, rooms: Vec<(RoomId, u64)>) {
         self.emptied.lock().extend(rooms.into_iter().filter(|(_, count)| *count == 0).map(|(room, _)| room));
-        for entry in self.rooms.lock().values() {
+        for (_, entry) in self.rooms.lock().iter().filter(|(room, _)| !room.is_own()) {
             entry.reported.store(UNKNOWN, Ordering::Relaxed);
         }
     }
@@ -359,8 +392,9 @@ mod tests {
         let room = RoomId::new("live://1").unwrap();
         let first = hub.enter_room(&room);
         let second = hub.enter_room(&room);
-        assert_eq!(hub.leave_room(&room, &second), None);
-        let left = hub.leave_room(&room, &first).unwrap();
+        assert_eq!(hub.leave_rooms(&[(room.clone(), second)]), None);
+        let (left, emptied) = hub.leave_rooms(&[(room.clone(), Arc::clone(&first))]).unwrap();
+        assert_eq!(emptied.len(), 1);
         let again = hub.enter_room(&room);
         assert!(!Arc::ptr_eq(&first, &again));
         assert!(hub.next_number() > left);
@@ -370,13 +404,17 @@ mod tests {
     fn a_room_that_all_have_left_is_not_announced_after_its_leave() {
         let hub = hub(Config::default());
         let room = RoomId::new("live://1").unwrap();
-        let first = hub.enter_room(&room);
-        assert!(hub.number_to_enter(&room, &first).is_some());
-        let left = hub.leave_room(&room, &first).unwrap();
-        assert_eq!(hub.number_to_enter(&room, &first), None);
-        let again = hub.enter_room(&room);
-        assert_eq!(hub.number_to_enter(&room, &first), None);
-        assert!(hub.number_to_enter(&room, &again).unwrap() > left);
+        let first = (room.clone(), hub.enter_room(&room));
+        let claim = |entered: &Entered| {
+            let claim = hub.claim(std::slice::from_ref(entered), &watch::channel(None).1);
+            (!claim.own.is_empty()).then_some(claim.number)
+        };
+        assert!(claim(&first).is_some());
+        let (left, _) = hub.leave_rooms(std::slice::from_ref(&first)).unwrap();
+        assert_eq!(claim(&first), None);
+        let again = (room.clone(), hub.enter_room(&room));
+        assert_eq!(claim(&first), None);
+        assert!(claim(&again).unwrap() > left);
     }
 
     #[test]
@@ -412,8 +450,19 @@ mod tests {
         let entry = hub.enter_room(&room);
         let lost = hub.report().0.rooms;
         hub.forget_reported(lost);
-        hub.leave_room(&room, &entry);
+        hub.leave_rooms(&[(room.clone(), entry)]);
         assert_eq!(hub.report().0.rooms, [(room, 0)]);
+    }
+
+    #[test]
+    fn the_servers_own_rooms_are_counted_for_nobody() {
+        let hub = hub(Config::default());
+        let room = RoomId::of_watchers(&protocol::UserId::new("alice").unwrap());
+        let entry = hub.enter_room(&room);
+        assert!(hub.report().0.rooms.is_empty());
+        hub.forget_reported(Vec::new());
+        hub.leave_rooms(&[(room, entry)]);
+        assert!(hub.report().0.rooms.is_empty());
     }
 
     #[test]
@@ -437,7 +486,7 @@ mod tests {
         assert_eq!(hub.report().0.wanted.len(), 1);
         Hub::heard(&hub.report().1, &[7]);
         assert_eq!(entry.count(), 7);
-        hub.leave_room(&room, &entry);
+        hub.leave_rooms(&[(room.clone(), entry)]);
         assert_eq!(hub.report().0.rooms, [(room.clone(), 0)]);
         hub.forget_reported(vec![(room.clone(), 0)]);
         assert_eq!(hub.report().0.rooms, [(room, 0)]);

@@ -127,7 +127,7 @@ impl Inbox {
         self.told = self.told.max(inbox_seq);
     }
 
-    /// A stored message was pushed. After `Send` the caller says [`Self::sent_one`] or [`Self::had_no_room`].
+    /// A stored message was pushed. After `Send` the caller says [`Self::sent_one`] or [`Self::fall_behind`].
     pub(crate) fn pushed(&mut self, inbox_seq: u64) -> Decision {
         match self.mode {
             Mode::Starting | Mode::Behind => {

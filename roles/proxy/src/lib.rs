@@ -1,12 +1,14 @@
 //! proxy: holds the clients' connections at the edge (the seed's *proxy*, goim's comet).
 //!
 //! It speaks goim's frame on TCP and WebSocket and Anser's own protocol on both, keeps rooms, and hands pushes
-//! to sockets. It stores nothing durable: auth, rooms and counts are logic's, messages are im's.
+//! to sockets. It stores nothing durable: auth, rooms and counts are logic's; messages, groups and all other chat
+//! requests are im's. Beside the rooms that clients name there are the server's own (see [`own_rooms`]).
 //!
 //! One thread a core, each with its own listeners, runtime, connections and rooms (see [`shard`]): no lock and
 //! no wake-up between threads on the way out. A slow client delays nobody: what has no room in its queue is
 //! dropped and counted, or read again from im where it is stored.
 
+mod announce;
 mod connection;
 mod door;
 mod handshake;
@@ -16,6 +18,7 @@ mod inbox;
 mod listener;
 mod metrics;
 mod operation;
+mod own_rooms;
 mod room;
 mod send_queue;
 mod service;

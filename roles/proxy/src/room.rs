@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use contracts::proxy::RoomPayload;
 use foldhash::HashMap;
-use protocol::RoomId;
+use protocol::{ConversationId, RoomId};
 
 use crate::connection::Membership;
 use crate::hub::RoomEntry;
@@ -28,6 +28,8 @@ pub(crate) struct Room {
     pub(crate) entry: Arc<RoomEntry>,
     /// The slots of the members.
     pub(crate) members: Vec<u32>,
+    /// In the room of a super group: the highest seq with which a member here came in. Rows up to it are not for all.
+    pub(crate) last_joined: u64,
     pending: Vec<RoomPayload>,
     pending_bytes: usize,
     first_waits_since: Option<Instant>,
@@ -74,11 +76,39 @@ impl Room {
     }
 }
 
+/// The rows of a super group among the payloads that wait in its room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rows {
+    pub(crate) conversation: ConversationId,
+    /// The lowest and the highest seq.
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl Rows {
+    pub(crate) fn of(payloads: &[RoomPayload]) -> Option<Self> {
+        let mut rows = payloads.iter().filter_map(|payload| match payload {
+            RoomPayload::Row(row) => Some(row),
+            _ => None,
+        });
+        let row = rows.next()?;
+        let conversation = ConversationId::parse(&row.conversation)?;
+        let found = Self { conversation, first: row.seq, last: row.seq };
+        Some(rows.fold(found, |found, row| Self {
+            first: found.first.min(row.seq),
+            last: found.last.max(row.seq),
+            ..found
+        }))
+    }
+}
+
 /// What a payload weighs in memory, about.
 fn payload_bytes(payload: &RoomPayload) -> usize {
     match payload {
         RoomPayload::Operation { body, .. } => body.len(),
         RoomPayload::Message(message) => prost::Message::encoded_len(&**message),
+        RoomPayload::Row(row) => prost::Message::encoded_len(&**row),
+        RoomPayload::Event(event) => event.encoded_len(),
     }
 }
 
@@ -126,6 +156,7 @@ impl Rooms {
             id: id.clone(),
             entry: Arc::clone(entry),
             members: Vec::new(),
+            last_joined: 0,
             pending: Vec::new(),
             pending_bytes: 0,
             first_waits_since: None,

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use contracts::im::Im;
 use contracts::logic::Logic;
-use contracts::proxy::{BroadcastDelivery, Delivery, Kick, RoomDelivery};
+use contracts::proxy::{BroadcastDelivery, Delivery, Kick, MembershipChange, RoomDelivery};
 use contracts::{Error, Kind, Result};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::connection::ConnectionRef;
 use crate::hub::{COMMANDS_MAX, Command, Hub};
@@ -172,8 +172,12 @@ struct Contract {
 impl Contract {
     async fn tell(&self, shard: usize, command: Command) -> Result<()> {
         let Some(shard) = self.hub.shards.get(shard) else { return Ok(()) };
-        shard.send(command).await.map_err(|_| Error::new(Kind::Unavailable, "the proxy has stopped"))
+        shard.send(command).await.map_err(|_| stopped())
     }
+}
+
+fn stopped() -> Error {
+    Error::new(Kind::Unavailable, "the proxy has stopped")
 }
 
 #[async_trait]
@@ -220,6 +224,27 @@ impl contracts::proxy::Proxy for Contract {
         let mut outcome = Ok(());
         for shard in 0..self.hub.shards.len() {
             outcome = outcome.and(self.tell(shard, Command::Broadcast(Arc::clone(&delivery))).await);
+        }
+        outcome
+    }
+
+    async fn set_memberships(&self, changes: Vec<MembershipChange>) -> Result<()> {
+        let mut by_shard: Vec<Vec<MembershipChange>> = vec![Vec::new(); self.hub.shards.len()];
+        for change in changes {
+            let (shard, _) = ConnectionRef::of_handle(change.handle);
+            if let Some(changes) = by_shard.get_mut(shard) {
+                changes.push(change);
+            }
+        }
+        let mut answers = Vec::new();
+        let mut outcome = Ok(());
+        for (shard, changes) in by_shard.into_iter().enumerate().filter(|(_, some)| !some.is_empty()) {
+            let (answer, answered) = oneshot::channel();
+            outcome = outcome.and(self.tell(shard, Command::SetMemberships(changes, answer)).await);
+            answers.push(answered);
+        }
+        for answered in answers {
+            outcome = outcome.and(answered.await.unwrap_or_else(|_| Err(stopped())));
         }
         outcome
     }

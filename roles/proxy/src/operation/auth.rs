@@ -39,6 +39,8 @@ pub(super) fn begin(shard: &mut Shard, place: ConnectionRef, to: ReplyTo, auth: 
                 inbox_top: welcome.resumed.inbox_top,
                 acked_up_to: welcome.resumed.acked_up_to,
                 heartbeat_ms,
+                groups: welcome.resumed.groups,
+                groups_next: welcome.resumed.groups_next,
             };
             shard.reply(place, to, ReplyKind::Auth(reply));
             shard.lift_barrier(place);

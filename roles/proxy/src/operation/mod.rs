@@ -1,10 +1,11 @@
-//! What a client asks for: one request a file.
+//! What a client asks for: one request a file, and one file for all that im answers.
 //!
 //! A request that takes time is worked on beside others of the same connection and answered by its seq; auth
 //! and what changes rooms or reads pages is a *barrier*: what comes behind it waits, so that it finds the
 //! change done.
 
 mod ack;
+mod ask;
 mod auth;
 mod change_room;
 mod goim_auth;
@@ -15,6 +16,8 @@ mod send;
 mod session;
 mod subscribe;
 mod sync;
+mod unwatch;
+mod watch;
 
 use std::future::Future;
 use std::time::Instant;
@@ -99,6 +102,9 @@ fn anser(shard: &mut Shard, place: ConnectionRef, to: ReplyTo, request: RequestK
         (RequestKind::Sync(sync), true) => sync::sync(shard, place, to, sync),
         (RequestKind::Join(join), true) => join::join(shard, place, to, &join),
         (RequestKind::Leave(leave), true) => leave::leave(shard, place, to, &leave),
+        (RequestKind::Watch(watch), true) => watch::watch(shard, place, to, watch),
+        (RequestKind::Unwatch(unwatch), true) => unwatch::unwatch(shard, place, to, &unwatch),
+        (request, true) => ask::ask(shard, place, to, request),
     }
 }
 

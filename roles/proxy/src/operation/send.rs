@@ -1,4 +1,4 @@
-//! Send: a message to a user is stored by im before it is answered; one to a room goes to who is in it.
+//! Send: a message to a user or a group is stored by im before it is answered; one to a room goes to who is in it.
 
 use contracts::im::SendRequest;
 use protocol::client::{Send, target};
@@ -17,6 +17,7 @@ pub(super) fn send(shard: &mut Shard, place: ConnectionRef, to: ReplyTo, send: S
     };
     let im = shard.calls().im;
     shard.answer_later(place, to, async move { im.send(request).await }, move |shard, reply| {
+        // A group's message comes to the sender's own inbox later, as a push.
         if let (Some(inbox_seq), Some(inbox)) = (reply.inbox_seq, shard.inbox_mut(place)) {
             inbox.replied(inbox_seq);
         }
@@ -28,22 +29,11 @@ fn request(shard: &Shard, place: ConnectionRef, send: Send) -> Result<SendReques
     let session = shard.connection(place).and_then(|connection| connection.session.as_ref());
     let session = session.ok_or((Code::AuthOrder, "the first request must be auth"))?;
     let sender = session.user.clone().ok_or((Code::NotAllowed, "an anonymous connection may not send"))?;
-    let missing_target = (Code::InvalidArgument, "send names nobody: give to with one of user, group, room");
-    let to = send.to.ok_or(missing_target)?;
-    let target = to.target.as_ref().ok_or(missing_target)?;
-    if let target::Target::Room(room) = target {
+    if let Some(target::Target::Room(room)) = send.to.as_ref().and_then(|to| to.target.as_ref()) {
         let room = RoomId::new(room).map_err(|_| (Code::InvalidArgument, "the room's id is not valid"))?;
         if !shard.is_member(place, &room) {
             return Err((Code::NotAllowed, "only who is in the room may send to it: join it first"));
         }
     }
-    let missing_content = (Code::InvalidArgument, "send says nothing: give one of text, image, custom");
-    let content = send.content.ok_or(missing_content)?.into();
-    Ok(SendRequest {
-        sender,
-        connection: session.connection,
-        to,
-        client_message_id: send.client_message_id,
-        content,
-    })
+    Ok(SendRequest { sender, connection: session.connection, send })
 }

@@ -1,5 +1,5 @@
-//! What both protocols' auth have in common: logic is asked, the session is made, rooms are entered, and only
-//! then the inbox is looked at, so that no message can slip between.
+//! What both protocols' auth have in common: logic is asked, the session is made, the client's rooms and those of the
+//! user's super groups are entered, and only then inbox and tops are looked at, so that no message can slip between.
 
 use std::time::Instant;
 
@@ -7,10 +7,11 @@ use contracts::auth::Credentials;
 use contracts::im::Resumed;
 use contracts::logic::{ConnectRequest, Connected};
 use protocol::operation::Operation;
-use protocol::{DeviceId, RoomId};
+use protocol::{DeviceId, RoomId, UserId};
 use smallvec::SmallVec;
 
-use crate::connection::{ConnectionRef, Phase, Session};
+use crate::announce::Entered;
+use crate::connection::{ConnectionRef, Early, Phase, Session};
 use crate::inbox::Inbox;
 use crate::shard::Shard;
 use crate::transport::Dialect;
@@ -85,7 +86,7 @@ fn make_session(
     else {
         return shard.never_came(connected);
     };
-    let early_kick = connection.early_kick.take();
+    let early = connection.early.take().map_or_else(Early::default, |early| *early);
     connection.session = Some(Box::new(Session {
         connection: connected.connection,
         dialect: Dialect::of(connection.carrier, entrance.goim),
@@ -94,43 +95,82 @@ fn make_session(
         key: connected.key.clone(),
         accepts: entrance.accepts,
         rooms: SmallVec::new(),
+        own_rooms: None,
         inbox: Inbox::new(),
     }));
     shard.hub.session_began();
     shard.hub.metrics.sessions.increment(1.0);
-    if let Some((connection, code)) = early_kick
+    if let Some((connection, code)) = early.kick
         && connection == connected.connection
     {
         return shard.close(place, code, Instant::now());
     }
-    let device = entrance.device;
-    let held_up_to = entrance.held_up_to;
+    let mut commanded = Vec::new();
+    for change in early.changes.iter().filter(|change| change.connection == connected.connection) {
+        commanded.extend(shard.change_membership(place, &change.group, change.version, change.member));
+    }
+    let arrival =
+        Arrival { place, connected, device: entrance.device, held_up_to: entrance.held_up_to, commanded };
     shard.enter_rooms(place, &entrance.rooms, move |shard, outcome| match outcome {
-        Ok(()) => look_at_inbox(shard, place, connected, device, held_up_to, then),
+        Ok(()) => enter_groups(shard, arrival, then),
         Err(error) => then(shard, Err(error)),
     });
 }
 
-fn look_at_inbox(
-    shard: &mut Shard,
+/// A connection that has its session and is not open yet.
+struct Arrival {
     place: ConnectionRef,
     connected: Connected,
     device: DeviceId,
     held_up_to: Option<u64>,
+    /// Super groups' rooms that it was put into before it was looked which there are.
+    commanded: Vec<Entered>,
+}
+
+fn enter_groups(
+    shard: &mut Shard,
+    mut arrival: Arrival,
     then: impl FnOnce(&mut Shard, contracts::Result<Welcome>) + 'static,
 ) {
-    let Some(user) = connected.user.clone() else {
-        let resumed = Resumed { inbox_top: 0, acked_up_to: 0, held_up_to: 0 };
+    let place = arrival.place;
+    let Some(user) = arrival.connected.user.clone() else {
         open(shard, place);
-        return then(shard, Ok(Welcome { connected, resumed }));
+        let welcome = Welcome { connected: arrival.connected, resumed: Resumed::default() };
+        return then(shard, Ok(welcome));
     };
+    let im = shard.calls().im;
+    let asked = user.clone();
+    shard.later(async move { im.super_groups(&asked).await }, move |shard, outcome| {
+        let groups = match outcome {
+            Ok(groups) => groups,
+            Err(error) => return then(shard, Err(error)),
+        };
+        let mut entered = std::mem::take(&mut arrival.commanded);
+        for listed in groups {
+            entered.extend(shard.change_membership(place, &listed.group, listed.version, true));
+        }
+        shard.announce(entered, move |shard, _, outcome| match outcome {
+            Ok(()) => look_at_tops(shard, arrival, user, then),
+            Err(error) => then(shard, Err(error)),
+        });
+    });
+}
+
+fn look_at_tops(
+    shard: &mut Shard,
+    arrival: Arrival,
+    user: UserId,
+    then: impl FnOnce(&mut Shard, contracts::Result<Welcome>) + 'static,
+) {
+    let Arrival { place, connected, device, held_up_to, .. } = arrival;
     let im = shard.calls().im;
     let resume = async move { im.resume(&user, &device, held_up_to).await };
     shard.later(resume, move |shard, outcome| match outcome {
-        Ok(resumed) => {
+        Ok(mut resumed) => {
             if let Some(inbox) = shard.inbox_mut(place) {
                 inbox.start(resumed.held_up_to, resumed.inbox_top, resumed.acked_up_to);
             }
+            shard.greet(place, &mut resumed.groups);
             open(shard, place);
             then(shard, Ok(Welcome { connected, resumed }));
         }

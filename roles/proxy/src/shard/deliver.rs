@@ -4,7 +4,6 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use contracts::proxy::{BroadcastDelivery, Delivery, Kick, Payload, Receiver, RoomDelivery};
 
 use super::Shard;
@@ -13,8 +12,9 @@ use crate::connection::{ConnectionRef, Phase};
 use crate::hub::Command;
 use crate::inbox::Decision;
 use crate::metrics::Drop;
+use crate::room::Rows;
 use crate::send_queue::Class;
-use crate::transport::{DIALECTS, EncodedPayload};
+use crate::transport::{EncodedPayload, EncodedRoom, RoomBytes};
 
 /// Connections that a broadcast reaches before others have their turn.
 const BROADCAST_AT_ONCE: usize = 1_000;
@@ -40,6 +40,7 @@ impl Shard {
                     self.kick(kick, now);
                 }
             }
+            Command::SetMemberships(changes, answer) => self.set_memberships(changes, answer, now),
             Command::Drain | Command::Stop => {}
         }
     }
@@ -85,8 +86,12 @@ impl Shard {
                     }
                 }
             },
-            Payload::Operation { operation, .. } => {
-                if session.accepts(*operation) && phase == Phase::Open {
+            Payload::Operation { .. } | Payload::Event(_) => {
+                let wanted = match payload {
+                    Payload::Operation { operation, .. } => session.accepts(*operation),
+                    _ => !dialect.is_goim(),
+                };
+                if wanted && phase == Phase::Open {
                     // Nothing is encoded for a queue that has no room anyway.
                     if full {
                         return self.count(false, 1);
@@ -129,26 +134,35 @@ impl Shard {
         let began = Instant::now();
         let Some(room) = self.rooms.get_mut(index) else { return };
         let payloads = room.take_pending();
-        let (id, member_count, message_count) = (room.id.clone(), room.members.len(), payloads.len() as u64);
-        let mut encoded: [Option<Bytes>; DIALECTS] = Default::default();
+        let (id, member_count, last_joined) = (room.id.clone(), room.members.len(), room.last_joined);
+        let rows = Rows::of(&payloads).filter(|_| id.is_own());
+        // Rows are older than a member only where somebody has just come.
+        let older = rows.as_ref().filter(|rows| rows.first <= last_joined);
+        let mut encoded = EncodedRoom::new(&id, &payloads, chat_operation);
         let (mut taken_count, mut dropped_count) = (0, 0);
         // Downwards: a member that breaks is replaced by one that was already served.
         for position in (0..member_count).rev() {
             let slot = self.rooms.get(index).and_then(|room| room.members.get(position)).copied();
             let Some(slot) = slot else { continue };
-            let connection = self.slots[slot as usize].connection.as_ref();
-            let Some(connection) = connection.filter(|connection| connection.phase == Phase::Open) else {
+            let Some(connection) = self.slots[slot as usize].connection.as_mut() else { continue };
+            if connection.phase != Phase::Open {
+                if let Some(rows) = &rows {
+                    connection.pass_over(rows);
+                }
                 continue;
-            };
+            }
             let dialect = connection.dialect();
-            let bytes = encoded[dialect.index()]
-                .get_or_insert_with(|| {
-                    dialect.room(protocol::Identifier::as_str(&id), &payloads, chat_operation)
-                })
-                .clone();
+            let joined = older.and_then(|rows| connection.joined_above(rows));
+            let RoomBytes { bytes, count } = match joined {
+                Some(joined) => encoded.above(dialect, joined),
+                None => encoded.whole(dialect),
+            };
+            if bytes.is_empty() {
+                continue;
+            }
             match self.send_shared(slot, &bytes, began) {
-                true => taken_count += message_count,
-                false => dropped_count += message_count,
+                true => taken_count += count,
+                false => dropped_count += count,
             }
         }
         self.hub.metrics.pushed.increment(taken_count);
@@ -227,7 +241,9 @@ impl Shard {
         match &connection.session {
             Some(session) if session.connection == kick.connection => self.close(place, kick.code, now),
             Some(_) => {}
-            None => connection.early_kick = Some((kick.connection, kick.code)),
+            None => {
+                connection.early.get_or_insert_default().kick = Some((kick.connection, kick.code));
+            }
         }
     }
 }

@@ -166,9 +166,8 @@ impl Shard {
         else {
             return;
         };
-        for membership in session.rooms {
-            self.give_up_membership(membership);
-        }
+        let own_rooms = session.own_rooms.into_iter().flat_map(|own_rooms| own_rooms.into_memberships());
+        self.give_up_memberships(session.rooms.into_iter().chain(own_rooms));
         self.hub.session_ended();
         self.hub.metrics.sessions.decrement(1.0);
         self.gone.push(Unregistration {

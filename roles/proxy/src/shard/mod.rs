@@ -11,6 +11,7 @@ mod catch_up;
 mod deliver;
 mod life;
 mod member;
+mod own_room;
 mod read;
 mod run;
 mod write;

@@ -13,6 +13,7 @@ use protocol::code::CloseCode;
 use protocol::codec::{self, Encoding, Event, SharedMessage};
 use protocol::frame::{HEADER_BYTES, Header};
 use protocol::operation::{self, Operation};
+use protocol::{Identifier, RoomId};
 
 /// What carries a connection's frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl Dialect {
 
     /// Finishes what [`Self::put`] collected: goim's WebSocket clients get all inner frames in one message.
     fn finish(self, collected: BytesMut) -> Bytes {
-        if self != Self::GoimWebSocket {
+        if self != Self::GoimWebSocket || collected.is_empty() {
             return collected.freeze();
         }
         let mut out = BytesMut::with_capacity(collected.len() + HEADER_BYTES + websocket::HEADER_BYTES_MAX);
@@ -126,34 +127,47 @@ impl Dialect {
         }
     }
 
-    /// All payloads that wait in a room, joined in their order.
-    pub(crate) fn room(self, room: &str, payloads: &[RoomPayload], chat_operation: Operation) -> Bytes {
+    /// Payloads of a room, joined in their order.
+    pub(crate) fn room<'a>(
+        self,
+        room: &RoomId,
+        payloads: impl IntoIterator<Item = &'a RoomPayload>,
+        chat_operation: Operation,
+    ) -> RoomBytes {
         let mut out = BytesMut::new();
+        let mut count = 0;
         for payload in payloads {
-            self.put(&self.room_push(room, payload, chat_operation), &mut out);
+            if let Some(push) = self.room_push(room, payload, chat_operation) {
+                self.put(&push, &mut out);
+                count += 1;
+            }
         }
-        self.finish(out)
+        RoomBytes { bytes: self.finish(out), count }
     }
 
-    fn room_push(self, room: &str, payload: &RoomPayload, chat_operation: Operation) -> Bytes {
-        match (payload, self.is_goim()) {
-            (RoomPayload::Operation { operation, body }, true) => Header::push(*operation).frame(body),
+    fn room_push(self, room: &RoomId, payload: &RoomPayload, chat_operation: Operation) -> Option<Bytes> {
+        let event = match (payload, self.is_goim()) {
+            (RoomPayload::Operation { operation, body }, true) => {
+                return Some(Header::push(*operation).frame(body));
+            }
             (RoomPayload::Message(message), true) => {
-                Header::push(chat_operation).frame(&codec::room_message_json(message))
+                return Some(Header::push(chat_operation).frame(&codec::room_message_json(message)));
             }
-            (RoomPayload::Operation { operation, body }, false) => {
-                let message = RoomMessage {
-                    room: room.to_owned(),
-                    op: Some(*operation),
-                    body: Some(body.clone()),
-                    ..RoomMessage::default()
-                };
-                codec::encode_push(self.encoding(), Event::Room(message))
+            (RoomPayload::Row(row), true) => {
+                return Some(Header::push(chat_operation).frame(&codec::row_json(row)));
             }
-            (RoomPayload::Message(message), false) => {
-                codec::encode_push(self.encoding(), Event::Room(RoomMessage::clone(message)))
-            }
-        }
+            (RoomPayload::Event(_), true) => return None,
+            (RoomPayload::Operation { operation, body }, false) => Event::Room(RoomMessage {
+                room: room.as_str().to_owned(),
+                op: Some(*operation),
+                body: Some(body.clone()),
+                ..RoomMessage::default()
+            }),
+            (RoomPayload::Message(message), false) => Event::Room(RoomMessage::clone(message)),
+            (RoomPayload::Row(row), false) => codec::event_of_row(row),
+            (RoomPayload::Event(event), false) => Event::clone(event),
+        };
+        Some(codec::encode_push(self.encoding(), event))
     }
 
     /// What is sent before the server closes the connection. A goim client is told nothing on TCP.
@@ -176,6 +190,46 @@ impl Dialect {
     }
 }
 
+/// What waits in a room, as it is written to a member.
+#[derive(Debug, Clone)]
+pub(crate) struct RoomBytes {
+    /// Empty where the dialect has a word for none of it.
+    pub(crate) bytes: Bytes,
+    /// How many payloads it carries.
+    pub(crate) count: u64,
+}
+
+/// What waits in a room, encoded at most once for each dialect.
+pub(crate) struct EncodedRoom<'a> {
+    room: &'a RoomId,
+    payloads: &'a [RoomPayload],
+    chat_operation: Operation,
+    whole: [Option<RoomBytes>; DIALECTS],
+}
+
+impl<'a> EncodedRoom<'a> {
+    pub(crate) fn new(room: &'a RoomId, payloads: &'a [RoomPayload], chat_operation: Operation) -> Self {
+        Self { room, payloads, chat_operation, whole: Default::default() }
+    }
+
+    /// The bytes for a member.
+    pub(crate) fn whole(&mut self, dialect: Dialect) -> RoomBytes {
+        let Self { room, payloads, chat_operation, .. } = *self;
+        self.whole[dialect.index()]
+            .get_or_insert_with(|| dialect.room(room, payloads, chat_operation))
+            .clone()
+    }
+
+    /// The bytes for a member that came into a super group with the row of this seq: rows up to it are not for it.
+    pub(crate) fn above(&self, dialect: Dialect, seq: u64) -> RoomBytes {
+        let is_for = |payload: &&RoomPayload| match payload {
+            RoomPayload::Row(row) => row.seq > seq,
+            _ => true,
+        };
+        dialect.room(self.room, self.payloads.iter().filter(is_for), self.chat_operation)
+    }
+}
+
 /// A payload, encoded at most once for each dialect however many receivers there are.
 pub(crate) struct EncodedPayload<'a> {
     payload: &'a Payload,
@@ -189,12 +243,15 @@ impl<'a> EncodedPayload<'a> {
         Self { payload, chat_operation, shared: [None, None], whole: Default::default() }
     }
 
-    /// The bytes for one receiver.
+    /// The bytes for one receiver; empty where its dialect has no word for it.
     pub(crate) fn for_receiver(&mut self, dialect: Dialect, inbox_seq: u64) -> Bytes {
         match self.payload {
             Payload::Operation { operation, body } => {
                 self.whole[dialect.index()].get_or_insert_with(|| dialect.operation(*operation, body)).clone()
             }
+            Payload::Event(event) => self.whole[dialect.index()]
+                .get_or_insert_with(|| dialect.event(Event::clone(event)).unwrap_or_default())
+                .clone(),
             Payload::Stored(message) => {
                 let encoding = dialect.encoding();
                 let shared = self.shared[usize::from(encoding == Encoding::Json)]
@@ -212,16 +269,22 @@ impl<'a> EncodedPayload<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn business(operation: Operation, body: &'static [u8]) -> RoomPayload {
         RoomPayload::Operation { operation, body: Bytes::from_static(body) }
     }
 
+    fn room() -> RoomId {
+        RoomId::new("live://1").unwrap()
+    }
+
     #[test]
     fn a_goim_websocket_gets_all_inner_frames_in_one_message_under_operation_9() {
-        let bytes =
-            Dialect::GoimWebSocket.room("live://1", &[business(1000, b"a"), business(1001, b"bc")], 1000);
+        let payloads = [business(1000, b"a"), business(1001, b"bc")];
+        let bytes = Dialect::GoimWebSocket.room(&room(), &payloads, 1000).bytes;
         assert_eq!(bytes[0], 0x82);
         let message = &bytes[2..];
         assert_eq!(usize::from(bytes[1]), message.len());
@@ -235,16 +298,44 @@ mod tests {
 
     #[test]
     fn a_goim_tcp_client_gets_inner_frames_bare() {
-        let bytes = Dialect::GoimTcp.room("live://1", &[business(1000, b"a"), business(1001, b"bc")], 1000);
+        let payloads = [business(1000, b"a"), business(1001, b"bc")];
+        let bytes = Dialect::GoimTcp.room(&room(), &payloads, 1000).bytes;
         let expected = [Header::push(1000).frame(b"a"), Header::push(1001).frame(b"bc")].concat();
         assert_eq!(bytes, expected);
     }
 
     #[test]
     fn an_anser_client_gets_one_message_for_each_push() {
-        let bytes = Dialect::Json.room("live://1", &[business(1000, b"a"), business(1001, b"b")], 1000);
+        let payloads = [business(1000, b"a"), business(1001, b"b")];
+        let bytes = Dialect::Json.room(&room(), &payloads, 1000).bytes;
         let text = String::from_utf8_lossy(&bytes);
         assert!(text.contains(r#"{"room":{"room":"live://1","op":1000,"body":"YQ=="}}"#), "{text}");
         assert_eq!(bytes.iter().filter(|byte| **byte == 0x81).count(), 2);
+    }
+
+    #[test]
+    fn what_a_dialect_has_no_word_for_is_nothing_and_not_counted() {
+        let typing = Event::Typing(protocol::client::TypingPush::default());
+        let payloads = [RoomPayload::Event(Arc::new(typing))];
+        for dialect in [Dialect::GoimTcp, Dialect::GoimWebSocket] {
+            let whole = dialect.room(&room(), &payloads, 1000);
+            assert_eq!((whole.bytes.len(), whole.count), (0, 0));
+        }
+        assert_eq!(Dialect::Json.room(&room(), &payloads, 1000).count, 1);
+    }
+
+    #[test]
+    fn whoever_is_kicked_for_a_login_elsewhere_is_told_on_every_wire_that_has_a_word_for_it() {
+        let code = CloseCode::ReplacedByLogin;
+        let tcp = Dialect::ProtobufTcp.farewell(code).unwrap();
+        let frame = protocol::frame::decode_message(&tcp, 4096).unwrap();
+        let told = codec::decode_server_frame(&frame).unwrap();
+        assert_eq!(told, codec::FromServer::Push(Event::Kicked(code.kicked())));
+        for dialect in [Dialect::GoimWebSocket, Dialect::ProtobufWebSocket, Dialect::Json] {
+            let farewell = dialect.farewell(code).unwrap();
+            let close = websocket::close(4504, code.words());
+            assert!(farewell.ends_with(&close), "{dialect:?}");
+        }
+        assert_eq!(Dialect::GoimTcp.farewell(code), None);
     }
 }

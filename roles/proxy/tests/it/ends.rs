@@ -18,7 +18,7 @@ async fn a_panic_on_a_shards_thread_is_told() {
     let failed = running.proxy.failed();
     let to = Some(Target { target: Some(target::Target::User("bob".to_owned())) });
     let content = Some(protocol::client::send::Content::Text("hi".to_owned()));
-    let send = Send { to, client_message_id: "panic".to_owned(), content };
+    let send = Send { to, client_message_id: "panic".to_owned(), content, ..Send::default() };
     client.request(2, RequestKind::Send(send)).await;
     tokio::time::timeout(Duration::from_secs(10), failed).await.expect("the proxy says that it has failed");
 }

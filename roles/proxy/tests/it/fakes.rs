@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contracts::Result;
-use contracts::im::{Im, Page, Position, Resumed, SendRequest};
+use contracts::im::{Asker, Im, Page, Position, Resumed, SendRequest, SuperGroup};
 use contracts::logic::{ConnectRequest, Connected, Logic};
-use contracts::proxy::{Delivery, Payload, Receiver};
+use contracts::proxy::{Delivery, MembershipChange, Payload, Receiver};
 use contracts::router::{Handle, Report, Unregistration};
+use contracts::{Error, Kind, Result};
 use parking_lot::Mutex;
-use protocol::client::{Auth, Join, Message, SendReply, message};
+use protocol::client::{self, Auth, AuthReply, GroupTop, Join, Message, SendReply, message};
 use protocol::codec::{self, Event, FromServer, ReplyKind, RequestKind};
-use protocol::{ConnectionId, DeviceId, RoomId, ServerId, UserId, frame};
+use protocol::{
+    Code, ConnectionId, ConversationId, DeviceId, GroupId, Identifier, RoomId, ServerId, UserId, frame,
+};
 use proxy::{Config, Deps, PageFile, Proxy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -25,12 +27,31 @@ use tokio::sync::watch;
 pub(crate) struct OpenLogic {
     next: AtomicU64,
     places: Mutex<HashMap<UserId, (ConnectionId, Handle)>>,
+    /// While it is true, who is let in is not told so.
+    pub(crate) held: watch::Sender<bool>,
+    /// While it is true, no room can be announced.
+    pub(crate) unreachable: AtomicBool,
+    /// The rooms of each announcement.
+    pub(crate) entered: Mutex<Vec<Vec<RoomId>>>,
+    pub(crate) left: Mutex<Vec<Vec<RoomId>>>,
 }
 
 impl OpenLogic {
     pub(crate) fn receiver(&self, user: &UserId, inbox_seq: u64) -> Receiver {
         let (connection, handle) = self.places.lock()[user];
         Receiver { handle, connection, inbox_seq }
+    }
+
+    /// A command that the server gives for the connection of a user.
+    pub(crate) fn change(
+        &self,
+        user: &UserId,
+        group: &str,
+        version: u64,
+        member: bool,
+    ) -> Vec<MembershipChange> {
+        let Receiver { handle, connection, .. } = self.receiver(user, 0);
+        vec![MembershipChange { handle, connection, group: GroupId::new(group).unwrap(), version, member }]
     }
 
     pub(crate) fn is_online(&self, user: &UserId) -> bool {
@@ -46,6 +67,7 @@ impl Logic for OpenLogic {
         if let Some(user) = &user {
             self.places.lock().insert(user.clone(), (connection, request.handle));
         }
+        until_released(&self.held).await;
         Ok(Connected { user, connection, key: connection.to_string() })
     }
 
@@ -58,11 +80,16 @@ impl Logic for OpenLogic {
         Ok(())
     }
 
-    async fn enter_rooms(&self, _: &ServerId, _: u64, _: Vec<RoomId>) -> Result<()> {
+    async fn enter_rooms(&self, _: &ServerId, _: u64, rooms: Vec<RoomId>) -> Result<()> {
+        if self.unreachable.load(Ordering::Relaxed) {
+            return Err(Error::new(Kind::Unavailable, "nobody holds the directory"));
+        }
+        self.entered.lock().push(rooms);
         Ok(())
     }
 
-    async fn leave_rooms(&self, _: &ServerId, _: u64, _: Vec<RoomId>) -> Result<()> {
+    async fn leave_rooms(&self, _: &ServerId, _: u64, rooms: Vec<RoomId>) -> Result<()> {
+        self.left.lock().push(rooms);
         Ok(())
     }
 
@@ -83,6 +110,21 @@ pub(crate) struct OneInbox {
     pub(crate) page_count: AtomicU64,
     pub(crate) send_count: AtomicU64,
     pub(crate) tops_count: AtomicU64,
+    /// Everybody's super groups.
+    pub(crate) super_groups: Mutex<Vec<SuperGroup>>,
+    /// While it is true, the super groups are read but not answered.
+    pub(crate) groups_held: watch::Sender<bool>,
+    pub(crate) groups_count: AtomicU64,
+    pub(crate) group_tops: Mutex<HashMap<ConversationId, u64>>,
+    pub(crate) group_tops_count: AtomicU64,
+    /// What a device that connects is told of super groups.
+    pub(crate) first_tops: Mutex<Vec<GroupTop>>,
+    /// While it is true, where a device stands is read but not answered.
+    pub(crate) resume_held: watch::Sender<bool>,
+    pub(crate) resume_count: AtomicU64,
+    pub(crate) asked: Mutex<Vec<(Asker, RequestKind)>>,
+    /// Whoever asks while it is set is refused.
+    pub(crate) refusal: Mutex<Option<Code>>,
 }
 
 impl OneInbox {
@@ -99,23 +141,67 @@ impl OneInbox {
         (messages.len() as u64, Arc::new(message))
     }
 
-    async fn until_released(&self) {
-        self.held.subscribe().wait_for(|held| !held).await.unwrap();
+    /// Makes everybody a member of super groups, each come into with the row of seq 5.
+    pub(crate) fn add_super_groups(&self, groups: &[&str]) {
+        let listed =
+            groups.iter().map(|group| SuperGroup { group: GroupId::new(group).unwrap(), version: 5 });
+        self.super_groups.lock().extend(listed);
     }
+}
+
+async fn until_released(held: &watch::Sender<bool>) {
+    held.subscribe().wait_for(|held| !held).await.unwrap();
 }
 
 #[async_trait]
 impl Im for OneInbox {
     async fn send(&self, request: SendRequest) -> Result<SendReply> {
-        assert_ne!(request.client_message_id, "panic");
+        assert_ne!(request.send.client_message_id, "panic");
         self.send_count.fetch_add(1, Ordering::Relaxed);
-        self.until_released().await;
+        until_released(&self.held).await;
         Ok(SendReply::default())
     }
 
     async fn resume(&self, _: &UserId, _: &DeviceId, held_up_to: Option<u64>) -> Result<Resumed> {
         let inbox_top = self.messages.lock().len() as u64;
-        Ok(Resumed { inbox_top, acked_up_to: 0, held_up_to: held_up_to.unwrap_or(0).min(inbox_top) })
+        let groups = self.first_tops.lock().clone();
+        self.resume_count.fetch_add(1, Ordering::Relaxed);
+        until_released(&self.resume_held).await;
+        let held_up_to = held_up_to.unwrap_or(0).min(inbox_top);
+        Ok(Resumed { inbox_top, acked_up_to: 0, held_up_to, groups, groups_next: String::new() })
+    }
+
+    async fn ask(&self, asker: Asker, request: RequestKind) -> Result<ReplyKind> {
+        if let Some(code) = *self.refusal.lock() {
+            return Err(Error::refused(code, "not to you"));
+        }
+        let reply = match &request {
+            RequestKind::Watch(watch) => {
+                let presence = |user: &String| client::UserPresence {
+                    user: user.clone(),
+                    online: Some(false),
+                    ..client::UserPresence::default()
+                };
+                ReplyKind::Watch(client::WatchReply { users: watch.users.iter().map(presence).collect() })
+            }
+            RequestKind::Read(read) => ReplyKind::Read(client::ReadReply { read_up_to: read.seq }),
+            _ => return Err(Error::refused(Code::UnknownRequest, "not known here")),
+        };
+        self.asked.lock().push((asker, request));
+        Ok(reply)
+    }
+
+    async fn super_groups(&self, _: &UserId) -> Result<Vec<SuperGroup>> {
+        let groups = self.super_groups.lock().clone();
+        self.groups_count.fetch_add(1, Ordering::Relaxed);
+        until_released(&self.groups_held).await;
+        Ok(groups)
+    }
+
+    async fn group_tops(&self, conversations: &[ConversationId]) -> Result<Vec<u64>> {
+        self.group_tops_count.fetch_add(1, Ordering::Relaxed);
+        let tops = self.group_tops.lock();
+        Ok(conversations.iter().map(|group| tops.get(group).copied().unwrap_or(0)).collect())
     }
 
     async fn page(&self, _: &UserId, begin: u64, end: u64, limit: u32) -> Result<Page> {
@@ -143,7 +229,7 @@ impl Im for OneInbox {
 
     async fn inbox_tops(&self, users: &[UserId]) -> Result<Vec<u64>> {
         self.tops_count.fetch_add(1, Ordering::Relaxed);
-        self.until_released().await;
+        until_released(&self.held).await;
         Ok(vec![self.messages.lock().len() as u64; users.len()])
     }
 }
@@ -165,7 +251,7 @@ impl Running {
         let config = Config {
             tcp: "127.0.0.1:0".parse().unwrap(),
             ws: "127.0.0.1:0".parse().unwrap(),
-            shards: 2,
+            shards: if config.shards == 0 { 2 } else { config.shards },
             ..config
         };
         let deps = Deps { server: ServerId("proxy-1".into()), page: Arc::new(page) };
@@ -212,10 +298,28 @@ impl Client {
         client
     }
 
-    pub(crate) async fn say_who(&mut self, user: &UserId, inbox_seq: Option<u64>) {
+    pub(crate) async fn say_who(&mut self, user: &UserId, inbox_seq: Option<u64>) -> AuthReply {
         let auth = Auth { user: user.to_string(), inbox_seq, ..Auth::default() };
         self.request(1, RequestKind::Auth(auth)).await;
-        assert!(matches!(self.next().await, FromServer::Reply(1, ReplyKind::Auth(_))));
+        self.let_in().await
+    }
+
+    /// The answer to auth, which comes before all else.
+    pub(crate) async fn let_in(&mut self) -> AuthReply {
+        match self.next().await {
+            FromServer::Reply(1, ReplyKind::Auth(reply)) => reply,
+            other => panic!("{other:?} in place of the answer to auth"),
+        }
+    }
+
+    /// Asks, and passes over what is pushed until the answer is there.
+    pub(crate) async fn ask(&mut self, request: RequestKind) -> ReplyKind {
+        self.request(7, request).await;
+        loop {
+            if let FromServer::Reply(7, reply) = self.next().await {
+                return reply;
+            }
+        }
     }
 
     pub(crate) async fn join(&mut self, room: &str) {

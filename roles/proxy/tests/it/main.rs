@@ -4,6 +4,9 @@
 
 mod ends;
 mod fakes;
+mod groups;
 mod requests;
 mod rooms;
 mod stored;
+mod watch;
+mod websocket;

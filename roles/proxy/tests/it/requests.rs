@@ -29,7 +29,7 @@ async fn replies_that_come_while_a_large_frame_waits_do_not_end_the_connection()
     for seq in 10..13 {
         let to = Some(Target { target: Some(target::Target::User("alice".to_owned())) });
         let content = Some(protocol::client::send::Content::Text("hi".to_owned()));
-        client.request(seq, RequestKind::Send(Send { to, client_message_id: String::new(), content })).await;
+        client.request(seq, RequestKind::Send(Send { to, content, ..Send::default() })).await;
     }
     while running.im.send_count.load(Ordering::Relaxed) < 3 {
         tokio::task::yield_now().await;
