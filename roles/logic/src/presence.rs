@@ -7,10 +7,9 @@ use std::time::Duration;
 use contracts::auth::Auth;
 use contracts::logic::{ConnectRequest, Connected};
 use contracts::proxy::{Kick, Proxies};
-use contracts::router::{Registration, Route, Router, Unregistration};
+use contracts::router::{Registration, Replaced, Route, Router, Unregistration};
 use contracts::{Error, Kind, Result};
 use protocol::ServerId;
-use protocol::code::CloseCode;
 
 /// How long a client waits for its predecessor to be told. The predecessor is out of the directory already, so
 /// nothing reaches it whether it was told or not.
@@ -31,6 +30,7 @@ impl Presence {
             handle: request.handle,
             user: claims.user.clone(),
             device: request.device,
+            platform: request.platform.clone(),
             key: request.key,
             connection: None,
         };
@@ -56,12 +56,12 @@ impl Presence {
         self.router.unregister(connections).await
     }
 
-    /// Tells the proxies of replaced connections to end them. One that is gone took its connections with it.
-    async fn end_replaced(&self, replaced: Vec<Route>) {
+    /// Tells the proxies of replaced connections to end them, each with the code that the router says. A proxy that
+    /// is gone took its connections with it.
+    async fn end_replaced(&self, replaced: Vec<Replaced>) {
         let mut kicks: HashMap<ServerId, Vec<Kick>> = HashMap::new();
-        for Route { server, connection, handle } in replaced {
-            let kick = Kick { handle, connection, code: CloseCode::ReplacedByDevice };
-            kicks.entry(server).or_default().push(kick);
+        for Replaced { route: Route { server, connection, handle }, code } in replaced {
+            kicks.entry(server).or_default().push(Kick { handle, connection, code });
         }
         for (server, kicks) in kicks {
             let Some(proxy) = self.proxies.proxy(&server) else { continue };

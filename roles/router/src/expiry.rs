@@ -42,7 +42,7 @@ pub(crate) fn run(
             }
             let present = servers(&proxies.borrow_and_update());
             for server in known.difference(&present) {
-                let connection_count = service.expire(server);
+                let connection_count = service.expire(server).await;
                 tracing::info!(target: "router", %server, connection_count, "a proxy went away");
             }
             known = present;
@@ -63,7 +63,9 @@ mod tests {
     use protocol::{DeviceId, Identifier, RoomId, UserId};
 
     use super::*;
+    use crate::DeviceRule;
     use crate::directory::Directory;
+    use crate::presence::Feed;
     use crate::room::Rooms;
 
     struct Forever;
@@ -101,7 +103,7 @@ mod tests {
     }
 
     fn service() -> Arc<Service> {
-        Arc::new(Service::new(Directory::new(4, 1), Rooms::new(4)))
+        Arc::new(Service::new(Directory::new(4, 1, DeviceRule::All, Feed::open().0), Rooms::new(4)))
     }
 
     async fn register(service: &Service, server: &str, user: &UserId) {
@@ -111,6 +113,7 @@ mod tests {
             handle: Handle(1),
             user: Some(user.clone()),
             device: DeviceId::new(server).unwrap(),
+            platform: String::new(),
             key: String::new(),
             connection: None,
         };

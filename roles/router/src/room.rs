@@ -73,13 +73,14 @@ impl Rooms {
         self.rooms.part(room).get(room).map_or(0, |shares| people(shares))
     }
 
-    /// The rooms of a type with most people; rooms without people are not among them.
+    /// The rooms of a type with most people; rooms without people, and the server's own, are not among them.
     pub(crate) fn top(&self, room_type: &str, limit: usize) -> Vec<(RoomId, u64)> {
         let prefix = format!("{room_type}://");
         // The smallest of the best is at the top of the heap: fewest people, of equals the last key.
         let mut best: BinaryHeap<(Reverse<u64>, RoomId)> = BinaryHeap::new();
         for part in self.rooms.parts() {
-            for (room, shares) in part.iter().filter(|(room, _)| room.as_str().starts_with(&prefix)) {
+            let asked = |room: &RoomId| room.as_str().starts_with(&prefix) && !room.is_own();
+            for (room, shares) in part.iter().filter(|(room, _)| asked(room)) {
                 let count = people(shares);
                 if count == 0 {
                     continue;
@@ -211,6 +212,28 @@ mod tests {
         );
         assert_eq!(rooms.top("live", 10).len(), 4);
         assert_eq!(rooms.top("live", 0), []);
+    }
+
+    #[test]
+    fn the_servers_own_rooms_are_never_among_the_top() {
+        let rooms = Rooms::new(4);
+        let own = RoomId::of_group(&protocol::GroupId::new("a://b").unwrap());
+        let report = Report { rooms: vec![(own.clone(), 9), (room("live://1"), 1)], ..Report::default() };
+        rooms.enter(&server("p1"), 1, &own);
+        rooms.report(&server("p1"), report);
+        for room_type in ["", "live", "\u{1}group:a", "\u{1}group", "\u{1}"] {
+            assert!(rooms.top(room_type, 10).iter().all(|(room, _)| !room.is_own()), "{room_type:?}");
+        }
+        assert_eq!(rooms.proxies(&own), [server("p1")]);
+        assert_eq!(rooms.count(&own), 9);
+    }
+
+    #[test]
+    fn hundreds_of_rooms_are_entered_at_once() {
+        let rooms = Rooms::new(4);
+        let all: Vec<RoomId> = (0..700).map(|number| room(&format!("live://{number}"))).collect();
+        all.iter().for_each(|room| rooms.enter(&server("p1"), 1, room));
+        assert!(all.iter().all(|room| rooms.proxies(room) == [server("p1")]));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use contracts::router::{Located, Registered, Registration, Report, Router, Totals, Unregistration};
+use contracts::router::{Devices, Located, Registered, Registration, Report, Router, Totals, Unregistration};
 use contracts::{Error, Kind, Result};
 use protocol::{RoomId, ServerId, UserId};
 
@@ -31,9 +31,11 @@ impl Service {
     }
 
     /// Takes out everything of a proxy; answers how many connections it had.
-    pub(crate) fn expire(&self, server: &ServerId) -> usize {
+    pub(crate) async fn expire(&self, server: &ServerId) -> usize {
         self.rooms.expire(server);
-        self.directory.expire(server)
+        let (connection_count, gone) = self.directory.expire(server);
+        self.directory.feed().hand(gone).await;
+        connection_count
     }
 
     fn check_held(&self) -> Result<()> {
@@ -62,6 +64,11 @@ impl Router for Service {
     async fn locate_users(&self, users: &[UserId]) -> Result<Vec<Located>> {
         self.check_held()?;
         Ok(users.iter().map(|user| self.directory.locate_user(user)).collect())
+    }
+
+    async fn devices(&self, users: &[UserId]) -> Result<Vec<Devices>> {
+        self.check_held()?;
+        Ok(users.iter().map(|user| self.directory.devices(user)).collect())
     }
 
     async fn locate_keys(&self, keys: &[String]) -> Result<Vec<Located>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use contracts::Kind;
 use contracts::auth::{Credentials, Wire};
 use contracts::logic::ConnectRequest;
-use contracts::router::{Handle, Report, Route, Unregistration};
+use contracts::router::{Handle, Replaced, Report, Route, Unregistration};
 use protocol::code::CloseCode;
 use protocol::{Code, ConnectionId, DeviceId, Identifier as _, RoomId, ServerId, UserId};
 
@@ -53,18 +53,23 @@ async fn whoever_auth_refuses_never_reaches_the_router() {
 #[tokio::test]
 async fn replaced_connections_are_told_before_the_new_one_is_answered() {
     let world = Arc::new(World::default());
-    let route = |server: &str, connection| Route {
-        server: ServerId(server.into()),
-        connection: ConnectionId(connection),
-        handle: Handle(connection),
+    let replaced = |server: &str, connection, code| Replaced {
+        route: Route {
+            server: ServerId(server.into()),
+            connection: ConnectionId(connection),
+            handle: Handle(connection),
+        },
+        code,
     };
+    let (device, login) = (CloseCode::ReplacedByDevice, CloseCode::ReplacedByLogin);
     // One of the proxies is gone, and with it its connections.
-    world.replaced.lock().unwrap().extend([route("here", 1), route("gone", 2), route("here", 3)]);
+    let all = [replaced("here", 1, device), replaced("gone", 2, login), replaced("here", 3, login)];
+    world.replaced.lock().unwrap().extend(all);
     world.start().await.contract.connect(request(Some("alice"))).await.unwrap();
-    assert_eq!(world.asked(), ["register 1", "kick 2"]);
+    assert_eq!(world.asked(), ["register web", "kick 2"]);
     let kicked = world.kicked.lock().unwrap();
-    assert_eq!(kicked.iter().map(|kick| kick.connection.0).collect::<Vec<_>>(), [1, 3]);
-    assert!(kicked.iter().all(|kick| kick.code == CloseCode::ReplacedByDevice));
+    let kicked: Vec<_> = kicked.iter().map(|kick| (kick.connection.0, kick.code)).collect();
+    assert_eq!(kicked, [(1, device), (3, login)]);
 }
 
 #[tokio::test]

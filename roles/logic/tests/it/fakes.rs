@@ -10,9 +10,11 @@ use backends::broker::{Broker, Subscription, Topic};
 use backends::discovery::{Discovery, Instance, Leadership, Registration as Registered_};
 use bytes::Bytes;
 use contracts::auth::{Auth, Claims, Credentials};
-use contracts::proxy::{BroadcastDelivery, Delivery, Kick, Proxies, Proxy, RoomDelivery};
-use contracts::push::{Outcome, Push, Record, StoredPush};
-use contracts::router::{Located, Registered, Registration, Report, Route, Router, Totals, Unregistration};
+use contracts::proxy::{BroadcastDelivery, Delivery, Kick, MembershipChange, Proxies, Proxy, RoomDelivery};
+use contracts::push::{EventPush, Membership, Outcome, Push, Record, StoredPush, Whereabouts};
+use contracts::router::{
+    Devices, Located, Registered, Registration, Replaced, Report, Router, Totals, Unregistration,
+};
 use contracts::{Error, Kind, Result};
 use prost::Message as _;
 use protocol::{Code, ConnectionId, Identifier as _, RoomId, ServerId, UserId};
@@ -24,7 +26,7 @@ use tower::ServiceExt as _;
 pub(crate) struct World {
     pub(crate) log: Mutex<Vec<String>>,
     pub(crate) kicked: Mutex<Vec<Kick>>,
-    pub(crate) replaced: Mutex<Vec<Route>>,
+    pub(crate) replaced: Mutex<Vec<Replaced>>,
     pub(crate) published: Mutex<Vec<Record>>,
     pub(crate) failure: Mutex<Option<Kind>>,
     pub(crate) broker_failure: Mutex<Option<backends::Kind>>,
@@ -87,7 +89,8 @@ impl Auth for Fake {
 #[async_trait]
 impl Router for Fake {
     async fn register(&self, registrations: Vec<Registration>) -> Result<Vec<Registered>> {
-        self.0.note(format!("register {}", registrations.len()))?;
+        let platforms: Vec<&str> = registrations.iter().map(|one| one.platform.as_str()).collect();
+        self.0.note(format!("register {}", platforms.join(" ")))?;
         let replaced = std::mem::take(&mut *self.0.replaced.lock().unwrap());
         Ok(vec![Registered { connection: ConnectionId(7), key: "key-7".to_owned(), replaced }])
     }
@@ -98,6 +101,10 @@ impl Router for Fake {
 
     async fn locate_users(&self, users: &[UserId]) -> Result<Vec<Located>> {
         Ok(vec![Located::default(); users.len()])
+    }
+
+    async fn devices(&self, users: &[UserId]) -> Result<Vec<Devices>> {
+        Ok(vec![Devices::default(); users.len()])
     }
 
     async fn locate_keys(&self, keys: &[String]) -> Result<Vec<Located>> {
@@ -143,6 +150,18 @@ impl Push for Fake {
         Ok(())
     }
 
+    async fn push_events(&self, _pushes: Vec<EventPush>) -> Result<()> {
+        Ok(())
+    }
+
+    async fn set_memberships(&self, _memberships: Vec<Membership>) -> Result<()> {
+        Ok(())
+    }
+
+    async fn whereabouts(&self, users: &[UserId]) -> Result<Vec<Whereabouts>> {
+        Ok(vec![Whereabouts::Unknown; users.len()])
+    }
+
     async fn push_to_users(&self, users: Vec<UserId>, operation: i32, body: Bytes) -> Result<Vec<Outcome>> {
         self.0.note(format!("users {users:?} {operation} {body:?}"))?;
         Ok(users.iter().map(|user| outcome(user.as_str())).collect())
@@ -183,6 +202,10 @@ impl Proxy for Fake {
     }
 
     async fn broadcast(&self, _delivery: BroadcastDelivery) -> Result<()> {
+        Ok(())
+    }
+
+    async fn set_memberships(&self, _changes: Vec<MembershipChange>) -> Result<()> {
         Ok(())
     }
 
