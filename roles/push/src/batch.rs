@@ -8,7 +8,8 @@ use backends::broker::Delivered;
 use contracts::proxy::{BroadcastDelivery, RoomDelivery, RoomPayload};
 use contracts::push::Record;
 use prost::Message as _;
-use protocol::{Identifier, RoomId};
+use protocol::RoomId;
+use protocol::client::Push;
 
 /// What a batch of records asks for, in their order.
 #[derive(Default)]
@@ -47,18 +48,23 @@ impl Batch {
     fn add(&mut self, delivered: Delivered) -> Result<(), String> {
         let position = (delivered.partition, delivered.offset);
         let record = Record::decode(delivered.value).map_err(|error| error.to_string())?;
-        let Record { room, message, operation, body, speed } = record;
+        let Record { room, message, operation, body, speed, row, event } = record;
         if room.is_empty() {
-            if message.is_some() {
-                return Err("a member's message names no room".to_owned());
+            if message.is_some() || row.is_some() || event.is_some() {
+                return Err("what is for a room alone names no room".to_owned());
             }
             self.broadcasts.push(BroadcastDelivery { operation, body, speed, position });
             return Ok(());
         }
-        let room = RoomId::new(&room).map_err(|error| error.to_string())?;
-        let payload = match message {
-            Some(message) => RoomPayload::Message(Arc::new(message)),
-            None => RoomPayload::Operation { operation, body },
+        let room = RoomId::from_record(&room).map_err(|error| error.to_string())?;
+        let payload = match (message, row, event) {
+            (Some(message), _, _) => RoomPayload::Message(Arc::new(message)),
+            (None, Some(row), _) => RoomPayload::Row(Arc::new(row)),
+            (None, None, Some(Push { event: Some(event) })) => RoomPayload::Event(Arc::new(event)),
+            (None, None, Some(Push { event: None })) => {
+                return Err("the event is none that is known".to_owned());
+            }
+            (None, None, None) => RoomPayload::Operation { operation, body },
         };
         self.rooms.push(RoomDelivery { room, payload, position });
         Ok(())

@@ -1,10 +1,11 @@
 //! Push: hands frames to the proxies that hold the receivers.
 //!
-//! In the seed's picture this is pushService. Stored messages, unicasts and multicasts come as calls; messages
-//! for rooms and for everybody come as records in topic `push`. It looks each receiver up once, groups what it
-//! has by proxy and hands it over, sharing one body among all receivers. It promises order: for each user in
-//! what is stored, for each room in what is not. It stores nothing and tries nothing twice: what a proxy does
-//! not take in time is dropped and counted.
+//! In the seed's picture this is pushService. Stored messages, events, unicasts and multicasts come as calls, and so
+//! does who is in which super group from now on; messages for rooms and for everybody come as records in topic
+//! `push`, those of super groups among them. It looks each receiver up once, groups what it has by proxy and hands
+//! it over, sharing one body among all receivers. It promises order: for each user in what is stored, for each room
+//! in what is not. It stores nothing and tries nothing twice: what a proxy does not take in time is dropped and
+//! counted; that a proxy did not take a membership is told to the caller.
 
 mod batch;
 mod delivery;

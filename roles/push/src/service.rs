@@ -7,14 +7,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use contracts::proxy::Payload;
-use contracts::push::{Outcome, Push, StoredPush};
-use contracts::router::{Located, Router};
+use contracts::push::{EventPush, Membership, Outcome, Push, StoredPush, Whereabouts};
+use contracts::router::{Devices, Located, Router};
 use contracts::{Error, Kind, Result};
 use foldhash::fast::RandomState;
-use protocol::UserId;
 use protocol::operation::Operation;
+use protocol::{ServerId, UserId};
 
-use crate::delivery::{Deliverer, group_payload, group_stored};
+use crate::delivery::{Deliverer, Failed, Map, group_events, group_memberships, group_payload, group_stored};
 
 /// Push in this process.
 pub(crate) struct Service {
@@ -28,9 +28,15 @@ impl Service {
         Self { router, deliverer }
     }
 
+    async fn locate(&self, users: &[UserId]) -> Result<Vec<Located>> {
+        let located = self.router.locate_users(users).await?;
+        check_count(users.len(), located.len())?;
+        Ok(located)
+    }
+
     /// Hands one payload to all that were located; answers what became of each.
     async fn hand_over(&self, located: &[Located], payload: Payload) -> Vec<Outcome> {
-        let failed = self.deliverer.deliver(group_payload(located, &payload)).await;
+        let failed = self.deliverer.deliver(group_payload(located, &payload, None)).await;
         let outcome = |located: &Located| {
             if located.routes.iter().any(|route| !failed.contains_key(&route.server)) {
                 Outcome::Queued
@@ -48,12 +54,45 @@ impl Service {
 impl Push for Service {
     async fn push_stored(&self, pushes: Vec<StoredPush>) -> Result<()> {
         let (users, _) = distinct(pushes.iter().map(|push| push.user.clone()));
-        let located = self.router.locate_users(&users).await?;
-        check_count(users.len(), located.len())?;
-        let located: HashMap<&UserId, Located, RandomState> = users.iter().zip(located).collect();
+        let located = self.locate(&users).await?;
+        let located: Map<&UserId, Located> = users.iter().zip(located).collect();
         // Which proxies did not take theirs is counted and logged there: their devices get it from the inbox.
         self.deliverer.deliver(group_stored(&pushes, &located)).await;
         Ok(())
+    }
+
+    async fn push_events(&self, pushes: Vec<EventPush>) -> Result<()> {
+        let (users, asked) = distinct(pushes.iter().flat_map(|push| push.users.iter().cloned()));
+        let located = self.locate(&users).await?;
+        // What a proxy did not take is counted and logged there, and not tried again.
+        self.deliverer.deliver(group_events(&pushes, &located, &asked)).await;
+        Ok(())
+    }
+
+    async fn set_memberships(&self, memberships: Vec<Membership>) -> Result<()> {
+        let (users, asked) = distinct(memberships.iter().map(|membership| membership.user.clone()));
+        let located = self.locate(&users).await?;
+        let each = memberships.iter().zip(asked.iter().map(|index| &located[*index]));
+        self.deliverer.set_memberships(group_memberships(each)).await.map_err(untold)?;
+        match located.iter().flat_map(|located| &located.unannounced).next() {
+            None => Ok(()),
+            Some(server) => {
+                let message = format!("proxy {server} has not announced who is there: say it again");
+                Err(Error::new(Kind::Unavailable, message))
+            }
+        }
+    }
+
+    async fn whereabouts(&self, users: &[UserId]) -> Result<Vec<Whereabouts>> {
+        let devices = self.router.devices(users).await?;
+        check_count(users.len(), devices.len())?;
+        let whereabouts =
+            |Devices { devices, unannounced }| match (devices.is_empty(), unannounced.is_empty()) {
+                (false, _) => Whereabouts::Online(devices),
+                (true, true) => Whereabouts::Offline,
+                (true, false) => Whereabouts::Unknown,
+            };
+        Ok(devices.into_iter().map(whereabouts).collect())
     }
 
     async fn push_to_users(
@@ -63,8 +102,7 @@ impl Push for Service {
         body: Bytes,
     ) -> Result<Vec<Outcome>> {
         let (users, asked) = distinct(users);
-        let located = self.router.locate_users(&users).await?;
-        check_count(users.len(), located.len())?;
+        let located = self.locate(&users).await?;
         let outcomes = self.hand_over(&located, Payload::Operation { operation, body }).await;
         Ok(asked.into_iter().map(|index| outcomes[index]).collect())
     }
@@ -97,6 +135,17 @@ fn distinct<T: Clone + Eq + Hash>(targets: impl IntoIterator<Item = T>) -> (Vec<
         })
         .collect();
     (distinct, asked)
+}
+
+/// A proxy was not told of memberships.
+fn untold((server, failed): (ServerId, Failed)) -> Error {
+    let failure = |reason: &str| {
+        Error::new(Kind::Unavailable, format!("proxy {server} {reason} to take memberships: say them again"))
+    };
+    match failed {
+        Failed::Refused(error) => failure("failed").caused_by(error),
+        Failed::Unknown | Failed::Late => failure("took too long"),
+    }
 }
 
 /// A router that answers for fewer than it was asked is not believed.

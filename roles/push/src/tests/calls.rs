@@ -58,6 +58,23 @@ async fn stored_messages_are_located_once_and_each_proxy_is_called_once() {
 }
 
 #[tokio::test]
+async fn one_message_for_a_whole_group_is_one_delivery_for_each_proxy() {
+    let names: Vec<String> = (1..=100).map(|number| format!("user-{number}")).collect();
+    let place = |number: u64| (["p1", "p2"][(number % 2) as usize], number);
+    let users = (1..=100).zip(&names).map(|(number, name)| (user(name), located(&[place(number)])));
+    let router = Arc::new(FixedRouter { users: users.collect(), ..FixedRouter::default() });
+    let proxies = Named::new(&[("p1", Mood::Takes), ("p2", Mood::Takes)]);
+    let message = message(1);
+    let pushes = (1..=100).zip(&names).map(|(number, name)| stored(name, number * 10, &message)).collect();
+    Service::new(router.clone(), deliverer(&proxies)).push_stored(pushes).await.unwrap();
+    assert_eq!(router.asked.lock().len(), 1);
+    for (name, first) in [("p1", 2), ("p2", 1)] {
+        let receivers = (first..=100).step_by(2).map(|number| (number, number * 10)).collect();
+        assert_eq!(taken(proxies.get(name)), [(1, receivers)]);
+    }
+}
+
+#[tokio::test]
 async fn one_body_for_many_never_overtakes_an_earlier_message_of_a_user() {
     let router = Arc::new(FixedRouter {
         users: [(user("alice"), located(&[("p1", 1)])), (user("bob"), located(&[("p1", 2)]))].into(),

@@ -1,6 +1,7 @@
 //! Push against a router and proxies that only remember what they were asked.
 
 mod calls;
+mod groups;
 mod topic;
 
 use std::collections::{BTreeMap, HashMap};
@@ -8,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use contracts::proxy::{BroadcastDelivery, Delivery, Kick, Proxies, Proxy, RoomDelivery};
+use contracts::proxy::{BroadcastDelivery, Delivery, Kick, MembershipChange, Proxies, Proxy, RoomDelivery};
 use contracts::router::{
-    Handle, Located, Registered, Registration, Report, Route, Router, Totals, Unregistration,
+    Devices, Handle, Located, Registered, Registration, Report, Route, Router, Totals, Unregistration,
 };
 use contracts::{Error, Kind, Result};
 use parking_lot::Mutex;
@@ -22,6 +23,7 @@ use crate::delivery::Deliverer;
 #[derive(Default)]
 struct FixedRouter {
     users: HashMap<UserId, Located>,
+    devices: HashMap<UserId, Devices>,
     keys: HashMap<String, Located>,
     rooms: HashMap<RoomId, Vec<ServerId>>,
     fails: bool,
@@ -50,6 +52,10 @@ impl Router for FixedRouter {
 
     async fn locate_users(&self, users: &[UserId]) -> Result<Vec<Located>> {
         self.answer(users, |user| self.users.get(user).cloned().unwrap_or_default())
+    }
+
+    async fn devices(&self, users: &[UserId]) -> Result<Vec<Devices>> {
+        self.answer(users, |user| self.devices.get(user).cloned().unwrap_or_default())
     }
 
     async fn locate_keys(&self, keys: &[String]) -> Result<Vec<Located>> {
@@ -100,6 +106,7 @@ struct Remembering {
     deliver_calls: Mutex<Vec<Vec<Delivery>>>,
     room_calls: Mutex<Vec<Vec<RoomDelivery>>>,
     broadcasts: Mutex<Vec<BroadcastDelivery>>,
+    membership_calls: Mutex<Vec<Vec<MembershipChange>>>,
 }
 
 impl Remembering {
@@ -129,6 +136,11 @@ impl Proxy for Remembering {
         self.answer().await
     }
 
+    async fn set_memberships(&self, changes: Vec<MembershipChange>) -> Result<()> {
+        self.membership_calls.lock().push(changes);
+        self.answer().await
+    }
+
     async fn kick(&self, _: Vec<Kick>) -> Result<()> {
         unreachable!("push kicks nobody")
     }
@@ -145,6 +157,7 @@ impl Named {
             deliver_calls: Mutex::default(),
             room_calls: Mutex::default(),
             broadcasts: Mutex::default(),
+            membership_calls: Mutex::default(),
         };
         let named = proxies.iter().map(|(name, mood)| (server(name), Arc::new(proxy(*mood))));
         Arc::new(Self(named.collect()))

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use contracts::proxy::RoomPayload;
 use contracts::push::Record;
 use prost::Message as _;
-use protocol::client::RoomMessage;
+use protocol::GroupId;
+use protocol::client::{self, RoomMessage, TypingPush};
+use protocol::codec::Event;
 use runtime::lifecycle::Stop;
 use tokio::sync::mpsc;
 
@@ -115,6 +117,32 @@ async fn what_a_member_sent_reaches_the_room_as_a_message() {
     let calls = proxies.get("p1").room_calls.lock();
     let RoomPayload::Message(received) = &calls[0][0].payload else { panic!("not a message") };
     assert_eq!(**received, message);
+}
+
+#[tokio::test]
+async fn rows_and_events_reach_the_servers_own_rooms() {
+    let own = RoomId::of_group(&GroupId::new("g").unwrap());
+    let router =
+        Arc::new(FixedRouter { rooms: [(own.clone(), vec![server("p1")])].into(), ..FixedRouter::default() });
+    let proxies = Named::new(&[("p1", Mood::Takes)]);
+    let row = client::Message { seq: 7, group: Some("g".to_owned()), ..client::Message::default() };
+    let event = Event::Typing(TypingPush { user: "bob".to_owned(), ..TypingPush::default() });
+    let push = client::Push { event: Some(event.clone()) };
+    let records = [
+        Record { room: own.to_string(), row: Some(row.clone()), ..Record::default() },
+        Record { room: own.to_string(), event: Some(client::Push { event: None }), ..Record::default() },
+        Record { room: own.to_string(), event: Some(push), ..Record::default() },
+        Record { row: Some(row.clone()), ..Record::default() },
+    ];
+    let records = (1..).zip(records).map(|(offset, one)| record(offset, one.encode_to_vec().into()));
+    work(&router, &proxies, vec![Ok(records.collect())]).await;
+    assert_eq!(rooms_of(proxies.get("p1")), [[(own.to_string(), (3, 1)), (own.to_string(), (3, 3))]]);
+    let calls = proxies.get("p1").room_calls.lock();
+    let RoomPayload::Row(taken) = &calls[0][0].payload else { panic!("not a row") };
+    assert_eq!(**taken, row);
+    let RoomPayload::Event(taken) = &calls[0][1].payload else { panic!("not an event") };
+    assert_eq!(**taken, event);
+    assert!(proxies.get("p1").broadcasts.lock().is_empty(), "a row without a room went to everybody");
 }
 
 #[tokio::test]
