@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use backends::Result;
-use backends::store::{OutboxRow, Store};
+use backends::store::{FanOut, OutboxRange, OutboxRow, Store};
 use protocol::ConversationId;
 
-/// Messages of a conversation that are read together.
+/// Rows of a conversation that are read together.
 const ROWS_MAX: usize = 64;
 
 /// The mark of one conversation, as last seen.
@@ -29,15 +29,20 @@ impl<'a> Progress<'a> {
         Ok(Self { store, conversation, fanned_out_to })
     }
 
-    /// The next messages, in seq order; none where all are done.
+    /// The next rows to be written into inboxes, in seq order; none where all are done, or the rest stands in the
+    /// outbox alone or was written with its commit.
     ///
     /// # Errors
     /// As the store.
     pub(crate) async fn next_rows(&self) -> Result<Vec<OutboxRow>> {
-        self.store.outbox_page(self.conversation, self.fanned_out_to + 1, 0, ROWS_MAX).await
+        let conversation = self.conversation.clone();
+        let range = OutboxRange { conversation, begin: self.fanned_out_to + 1, end: 0 };
+        let pages = self.store.outbox_pages(&[range], ROWS_MAX).await?;
+        let rows = pages.into_iter().next().map(|page| page.rows).unwrap_or_default();
+        Ok(rows.into_iter().take_while(|row| row.fan_out == FanOut::OnWrite).collect())
     }
 
-    /// A message is done. Answers false where somebody else moved the mark: it is to be read again.
+    /// A row is done. Answers false where somebody else moved the mark: it is to be read again.
     ///
     /// # Errors
     /// As the store.
