@@ -1,6 +1,6 @@
 //! What a client is told before it connects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) device: String,
     pub(crate) platform: String,
     pub(crate) inbox_seq: Option<u64>,
+    pub(crate) super_groups: HashMap<String, u64>,
     pub(crate) rooms: BTreeSet<String>,
     pub(crate) accepts: Vec<i32>,
     pub(crate) token: Token,
@@ -101,6 +102,7 @@ impl ClientBuilder {
             device: String::new(),
             platform: "rust".to_owned(),
             inbox_seq: None,
+            super_groups: HashMap::new(),
             rooms: BTreeSet::new(),
             accepts: Vec::new(),
             token: Token::Fixed(String::new()),
@@ -165,6 +167,15 @@ impl ClientBuilder {
     #[must_use]
     pub fn inbox_seq(mut self, inbox_seq: Option<u64>) -> Self {
         self.config.inbox_seq = inbox_seq;
+        self
+    }
+
+    /// Up to where the application holds its super groups, by conversation: the seq of the last row that it took of
+    /// each, or what [`Event::SuperGroupsDone`](crate::Event::SuperGroupsDone) said. One that is not named begins at
+    /// the user's join, at most 50 rows below its top.
+    #[must_use]
+    pub fn super_groups<T: Into<String>>(mut self, positions: impl IntoIterator<Item = (T, u64)>) -> Self {
+        self.config.super_groups = positions.into_iter().map(|(id, seq)| (id.into(), seq)).collect();
         self
     }
 

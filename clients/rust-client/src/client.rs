@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use protocol::client::{self, Target, target};
 use protocol::codec::{ReplyKind, RequestKind};
-use protocol::message::Content;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::event::{Queue, State};
@@ -12,9 +11,49 @@ use crate::pending::PendingRequest;
 use crate::reply::{Answer, expect};
 use crate::{ClientBuilder, Error};
 
+mod conversations;
+mod groups;
+mod messages;
+mod people;
+mod rooms;
+
+pub use messages::{Draft, new_client_message_id};
+
+/// Methods that make one request each: its fields become the arguments, or its whole message is the argument.
+macro_rules! requests {
+    ($($(#[$documentation:meta])* $name:ident $arguments:tt => $request:ident -> $reply:ident;)*) => {
+        impl $crate::Client {
+            $(requests! { @method $(#[$documentation])* $name $arguments => $request -> $reply })*
+        }
+    };
+    (@method $(#[$documentation:meta])* $name:ident (message) => $request:ident -> $reply:ident) => {
+        $(#[$documentation])*
+        ///
+        /// # Errors
+        /// As [`Self::request`].
+        pub async fn $name(
+            &self,
+            message: protocol::client::$request,
+        ) -> Result<protocol::client::$reply, $crate::Error> {
+            self.request(protocol::codec::RequestKind::$request(message)).await
+        }
+    };
+    (@method $(#[$documentation:meta])* $name:ident ($($field:ident: $type:ty),*) => $request:ident -> $reply:ident) => {
+        $(#[$documentation])*
+        ///
+        /// # Errors
+        /// As [`Self::request`].
+        pub async fn $name(&self, $($field: $type),*) -> Result<protocol::client::$reply, $crate::Error> {
+            let message = protocol::client::$request { $($field: $field.into()),* };
+            self.request(protocol::codec::RequestKind::$request(message)).await
+        }
+    };
+}
+use requests;
+
 /// What a handle tells the session.
 pub(crate) enum Command {
-    Request(PendingRequest),
+    Request(Box<PendingRequest>),
     Close,
 }
 
@@ -33,6 +72,11 @@ impl To {
     /// One user.
     pub fn user(user: impl Into<String>) -> Self {
         Self::User(user.into())
+    }
+
+    /// A group.
+    pub fn group(group: impl Into<String>) -> Self {
+        Self::Group(group.into())
     }
 
     /// A room.
@@ -72,42 +116,24 @@ impl Client {
         ClientBuilder::new(url)
     }
 
-    /// Sends a message under a client message id of its own.
+    /// Makes any request and waits for its answer: a reply of one kind, or [`ReplyKind`] for whatever comes.
     ///
     /// # Errors
     /// The server's refusal, or why the client was closed.
-    pub async fn send(&self, to: To, content: Content) -> Result<client::SendReply, Error> {
-        self.send_as(new_client_message_id(), to, content).await
-    }
-
-    /// Sends words.
-    ///
-    /// # Errors
-    /// As [`Self::send`].
-    pub async fn send_text(&self, to: To, text: impl Into<String>) -> Result<client::SendReply, Error> {
-        self.send(to, Content::Text(text.into())).await
-    }
-
-    /// Sends a message under this client message id; the same id again within a day gets the first answer.
-    ///
-    /// # Errors
-    /// As [`Self::send`].
-    pub async fn send_as(
-        &self,
-        client_message_id: String,
-        to: To,
-        content: Content,
-    ) -> Result<client::SendReply, Error> {
-        let to = Some(to.into());
-        self.request(RequestKind::Send(client::Send { to, client_message_id, content: Some(content.into()) }))
-            .await
+    pub async fn request<T: Answer>(&self, request: RequestKind) -> Result<T, Error> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| self.why_closed())?;
+        let (answer, reply) = oneshot::channel();
+        let command = Command::Request(Box::new(PendingRequest { request, answer, permit }));
+        self.commands.send(command).await.map_err(|_| self.why_closed())?;
+        let reply: ReplyKind = reply.await.unwrap_or_else(|_| Err(self.why_closed()))?;
+        expect(reply)
     }
 
     /// Says that this device received everything up to this inbox seq. Needed only where the client was
     /// built with `auto_ack(false)`.
     ///
     /// # Errors
-    /// As [`Self::send`].
+    /// As [`Self::request`].
     pub async fn ack(&self, inbox_seq: u64) -> Result<client::AckReply, Error> {
         self.request(RequestKind::Ack(client::Ack { inbox_seq })).await
     }
@@ -115,31 +141,15 @@ impl Client {
     /// Asks for a page of stored messages; they are not told as events.
     ///
     /// # Errors
-    /// As [`Self::send`].
+    /// As [`Self::request`].
     pub async fn sync(&self, begin: u64, end: u64, limit: u32) -> Result<client::SyncReply, Error> {
         self.request(RequestKind::Sync(client::Sync { begin, end, limit })).await
-    }
-
-    /// Joins rooms, and again after every reconnect.
-    ///
-    /// # Errors
-    /// As [`Self::send`].
-    pub async fn join(&self, rooms: Vec<String>) -> Result<client::JoinReply, Error> {
-        self.request(RequestKind::Join(client::Join { rooms })).await
-    }
-
-    /// Leaves rooms.
-    ///
-    /// # Errors
-    /// As [`Self::send`].
-    pub async fn leave(&self, rooms: Vec<String>) -> Result<client::LeaveReply, Error> {
-        self.request(RequestKind::Leave(client::Leave { rooms })).await
     }
 
     /// Asks whether the server is there. The client does so by itself when it is idle.
     ///
     /// # Errors
-    /// As [`Self::send`].
+    /// As [`Self::request`].
     pub async fn heartbeat(&self) -> Result<client::HeartbeatReply, Error> {
         self.request(RequestKind::Heartbeat(client::Heartbeat {})).await
     }
@@ -179,25 +189,10 @@ impl Client {
         }
     }
 
-    async fn request<T: Answer>(&self, request: RequestKind) -> Result<T, Error> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| self.why_closed())?;
-        let (answer, reply) = oneshot::channel();
-        let command = Command::Request(PendingRequest { request, answer, permit });
-        self.commands.send(command).await.map_err(|_| self.why_closed())?;
-        let reply: ReplyKind = reply.await.unwrap_or_else(|_| Err(self.why_closed()))?;
-        expect(reply)
-    }
-
     fn why_closed(&self) -> Error {
         match &*self.state.borrow() {
             State::Closed(cause) => cause.clone(),
             _ => Error::Stopped,
         }
     }
-}
-
-/// Makes a client message id that no other message has.
-#[must_use]
-pub fn new_client_message_id() -> String {
-    format!("{:032x}", rand::random::<u128>())
 }

@@ -1,21 +1,21 @@
 //! What a client tells its application, and the bounded queue between them.
 //!
 //! The application may be slower than the server. When the queue is full, a stored message is not taken and
-//! fetched again once there is room, so nothing stored is lost; a room message or push is dropped and
-//! counted; what says how the connection is doing is always taken, the newest state replacing the last one.
+//! fetched again once there is room, so nothing stored is lost; what is not stored (a room message, a push, a
+//! receipt, who is writing) is dropped and counted; what says how the connection is doing is always taken, the newest state replacing the last one.
 //! Whatever the application does, the connection is never kept waiting for it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::Stream;
-use protocol::client;
+use protocol::{client, codec};
 use tokio::sync::Notify;
 
-use crate::Error;
+use crate::{Error, Push};
 
 /// How a client's connection is doing.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,21 +38,62 @@ pub enum State {
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// A stored message: once, in the order of the inbox. What this client sent itself is told by its reply;
-    /// after a reconnect it may come as an event too, with its client message id.
+    /// A stored message: once, in the order of the inbox; in a super group, whose messages are in no inbox, in the
+    /// order of its seqs. What this client sent to a user is told by its reply; after a reconnect it may come as an
+    /// event too, with its client message id. What it sent to a group always comes as an event.
     Message(client::Message),
+    /// A message was recalled; told once and in order, as messages are.
+    Recalled(client::Recalled),
+    /// A group has changed; told once and in order, as messages are.
+    GroupEvent(client::GroupEvent),
+    /// Somebody has received or read a conversation up to a seq.
+    Receipt(client::Receipt),
+    /// Somebody is writing.
+    Typing(client::TypingPush),
+    /// A watched user came or went.
+    Presence(client::PresencePush),
+    /// A conversation has changed in a way that no message tells.
+    Conversation(client::Conversation),
+    /// Somebody asks to be let into a group of this user's.
+    GroupRequest(client::GroupRequest),
     /// A message of a room.
     Room(client::RoomMessage),
     /// A push made through the server API.
     Push(client::OperationPush),
     /// Everything that was missed up to this inbox seq has been told.
     SyncDone(client::SyncDone),
+    /// Everything that was missed in the user's super groups has been told, once a connection: up to where each of
+    /// them is held.
+    SuperGroupsDone(BTreeMap<String, u64>),
     /// More was missed than the server replays; the client pages through it by itself.
     Gap(client::Gap),
     /// The server closed the connection with a reason; whether another attempt follows is told by the state.
     Kicked(client::Kicked),
     /// The connection is doing otherwise than before.
     State(State),
+}
+
+impl Event {
+    /// The event that tells a stored row.
+    pub(crate) fn of_row(row: client::Message) -> Self {
+        if row.kind.is_none() {
+            return Self::Message(row);
+        }
+        match codec::event_of_row(&row) {
+            Push::Recalled(recalled) => Self::Recalled(recalled),
+            Push::GroupEvent(event) => Self::GroupEvent(event),
+            _ => Self::Message(row),
+        }
+    }
+
+    fn inbox_seq(&self) -> Option<u64> {
+        match self {
+            Self::Message(message) => message.inbox_seq,
+            Self::Recalled(recalled) => recalled.inbox_seq,
+            Self::GroupEvent(event) => event.inbox_seq,
+            _ => None,
+        }
+    }
 }
 
 /// Events of kinds other than messages and pushes that are kept beyond the queue's bound.
@@ -117,12 +158,12 @@ impl Queue {
         !inner.abandoned && inner.events.len() < self.events_max
     }
 
-    /// Puts a stored message; the caller asked [`Self::has_room`] before it took the first of a run.
-    pub(crate) fn put_message(&self, message: client::Message) {
-        self.put(&mut self.lock(), Event::Message(message));
+    /// Puts a stored row; the caller asked [`Self::has_room`] before it took the first of a run.
+    pub(crate) fn put_row(&self, row: client::Message) {
+        self.put(&mut self.lock(), Event::of_row(row));
     }
 
-    /// Puts a room message or push, or drops and counts it.
+    /// Puts what is not stored, or drops and counts it.
     pub(crate) fn put_unstored(&self, event: Event) {
         let mut inner = self.lock();
         if inner.events.len() < self.events_max {
@@ -148,10 +189,7 @@ impl Queue {
     /// stopped listening.
     pub(crate) fn taken_up_to(&self, position: u64) -> Option<u64> {
         let inner = self.lock();
-        let first_waiting = inner.events.iter().find_map(|event| match event {
-            Event::Message(message) => message.inbox_seq,
-            _ => None,
-        });
+        let first_waiting = inner.events.iter().find_map(Event::inbox_seq);
         (!inner.abandoned).then(|| first_waiting.map_or(position, |seq| seq.saturating_sub(1)))
     }
 
@@ -237,8 +275,8 @@ mod tests {
         let (queue, mut events) = Queue::new(8);
         let message = |seq| client::Message { inbox_seq: Some(seq), ..client::Message::default() };
         queue.put_unstored(push());
-        queue.put_message(message(7));
-        queue.put_message(message(8));
+        queue.put_row(message(7));
+        queue.put_row(message(8));
         assert_eq!(queue.taken_up_to(8), Some(6));
         events.next().await;
         events.next().await;

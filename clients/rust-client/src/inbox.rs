@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use protocol::client;
 use protocol::limits::REPLAY_MESSAGES_MAX;
+use protocol::message::kind;
 use tokio::time::Instant;
 
 use crate::back_off::BackOff;
@@ -34,6 +35,8 @@ pub(crate) struct Inbox {
     /// The highest seq that is known to exist.
     target: u64,
     seen: Seen,
+    /// Told and not yet taken by [`Self::take_converted`].
+    converted: Vec<(String, u64)>,
     replaying: bool,
     /// To be told once the position is here.
     sync_done: Option<u64>,
@@ -56,6 +59,7 @@ impl Inbox {
             held: BTreeMap::new(),
             target: 0,
             seen: Seen::default(),
+            converted: Vec::new(),
             replaying: false,
             sync_done: None,
             asked: None,
@@ -95,14 +99,26 @@ impl Inbox {
         self.watch(false, now);
     }
 
-    /// A stored message came.
+    /// Tells a row that is in no inbox and comes in its turn.
+    pub(crate) fn tell(&mut self, row: client::Message, queue: &Queue) {
+        if self.seen.insert(&row.conversation, row.seq, row.message_id) {
+            queue.put_row(row);
+        }
+    }
+
+    /// Tells whether the replay is over and everything up to its end was told.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.replaying && self.sync_done.is_none()
+    }
+
+    /// The conversations that this inbox was told to be super groups from a seq on, since this was last asked.
+    pub(crate) fn take_converted(&mut self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.converted)
+    }
+
+    /// A stored row came.
     pub(crate) fn message(&mut self, message: client::Message, queue: &Queue, now: Instant) {
-        let Some(seq) = message.inbox_seq else {
-            if queue.has_room() && self.seen.insert(&message.conversation, message.seq, message.message_id) {
-                queue.put_message(message);
-            }
-            return;
-        };
+        let Some(seq) = message.inbox_seq else { return };
         let position = *self.position.get_or_insert(seq.saturating_sub(1));
         self.target = self.target.max(seq);
         let in_turn = seq == position.saturating_add(1);
@@ -233,10 +249,11 @@ impl Inbox {
                 break;
             }
             position = position.max(seq);
-            if let Some(message) = entry.remove()
-                && self.seen.insert(&message.conversation, message.seq, message.message_id)
-            {
-                queue.put_message(message);
+            if let Some(message) = entry.remove() {
+                if message.kind.as_deref() == Some(kind::CONVERTED) {
+                    self.converted.push((message.conversation.clone(), message.seq));
+                }
+                self.tell(message, queue);
             }
         }
         self.position = Some(position);

@@ -1,9 +1,10 @@
 //! The client of Anser for Rust: the people's side of the seed's line between the clients and the proxy.
 //!
 //! [`Client`] keeps one device of one user connected. It promises the application every stored message
-//! once and in the order of the user's inbox, whatever happens to connections and servers in between, and
-//! that a send is repeated under the same client message id until it is answered. Room messages and pushes
-//! are not stored: they arrive at most once, and those that found no room here are counted.
+//! once and in the order of the user's inbox, those of super groups in the order of each group, whatever happens to
+//! connections and servers in between, and that a send is repeated under the same client message id until it is
+//! answered. Room messages, pushes, receipts, typing and presence are not stored: they arrive at most once, and those
+//! that found no room here are counted.
 //!
 //! [`Connection`] is the level below it, one connection and nothing repeated, for tests and load generators
 //! that decide each step themselves. [`ServerApi`] is the business's side: pushes through the server API.
@@ -39,10 +40,11 @@ mod scripted;
 mod seen;
 mod server_api;
 mod session;
+mod super_groups;
 mod transport;
 
 pub use builder::ClientBuilder;
-pub use client::{Client, To, new_client_message_id};
+pub use client::{Client, Draft, To, new_client_message_id};
 pub use connection::Connection;
 pub use endpoint::Endpoint;
 pub use error::Error;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use protocol::client;
-use protocol::codec::{FromServer, ReplyKind, RequestKind};
+use protocol::codec::{self, FromServer, ReplyKind, RequestKind};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::client::Command;
@@ -25,6 +25,9 @@ enum Asked {
     Heartbeat,
     Ack { before: u64 },
     Sync,
+    GroupTops,
+    SyncGroups,
+    Watch,
 }
 
 /// A connection with what is owed on it.
@@ -72,7 +75,13 @@ impl Session {
             // Past the top is a wish for no replay, not a claim to have received what is there.
             self.acked_up_to = reply.inbox_top;
         }
-        self.inbox.connected(reply, Instant::now());
+        let now = Instant::now();
+        self.inbox.connected(reply, now);
+        self.super_groups.connected(reply, now);
+        if !self.watched.is_empty() {
+            let users = self.watched.iter().cloned().collect();
+            live.ask(Asked::Watch, RequestKind::Watch(client::Watch { users }));
+        }
         for (id, request) in self.pending.unanswered() {
             live.ask(Asked::Application(id), request);
         }
@@ -90,7 +99,7 @@ impl Session {
                 command = self.commands.recv() => match command {
                     Some(Command::Request(request)) => {
                         let kind = request.request.clone();
-                        let id = self.pending.add(request);
+                        let id = self.pending.add(*request);
                         live.ask(Asked::Application(id), kind);
                     }
                     Some(Command::Close) | None => {
@@ -119,14 +128,44 @@ impl Session {
         if let Some(sync) = self.inbox.ask(&self.queue, now) {
             live.ask(Asked::Sync, RequestKind::Sync(sync));
         }
+        self.ask_for_super_groups(live, now);
         self.ack(live, now);
         if now >= live.last_sent + live.heartbeat_every {
             live.ask(Asked::Heartbeat, RequestKind::Heartbeat(client::Heartbeat {}));
         }
         let heartbeat_at = live.last_sent + live.heartbeat_every;
         let silent_at = live.unheard_since.map(|since| since + self.config.timing.silence);
-        let others = [silent_at, moved_at, live.ack_at, self.inbox.ask_at(&self.queue)];
+        let inbox_at = self.inbox.ask_at(&self.queue);
+        let groups_at = self.super_groups.ask_at(self.queue.has_room());
+        let others = [silent_at, moved_at, live.ack_at, inbox_at, groups_at];
         Ok(others.into_iter().flatten().fold(heartbeat_at, Instant::min))
+    }
+
+    /// Tells and asks what is due of super groups, once the inbox, in which their rows from before a conversion lie,
+    /// is up to date.
+    fn ask_for_super_groups(&mut self, live: &mut Live, now: Instant) {
+        for (conversation, seq) in self.inbox.take_converted() {
+            self.super_groups.converted(&conversation, seq, now);
+        }
+        if self.inbox.is_live() {
+            let rows = self.super_groups.open(self.queue.has_room(), now);
+            self.tell_rows(rows);
+        }
+        if let Some(tops) = self.super_groups.ask_tops(now) {
+            live.ask(Asked::GroupTops, RequestKind::GroupTops(tops));
+        }
+        if let Some(sync) = self.super_groups.ask(self.queue.has_room(), now) {
+            live.ask(Asked::SyncGroups, RequestKind::SyncGroups(sync));
+        }
+        if let Some(positions) = self.super_groups.take_done() {
+            self.queue.put_notice(Event::SuperGroupsDone(positions));
+        }
+    }
+
+    fn tell_rows(&mut self, rows: Vec<client::Message>) {
+        for row in rows {
+            self.inbox.tell(row, &self.queue);
+        }
     }
 
     /// Acks what the application took, not too often.
@@ -167,8 +206,34 @@ impl Session {
             (Some(Asked::Sync), _) => self.inbox.page_failed(now),
             // It is said again with the next wait.
             (Some(Asked::Ack { before }), ReplyKind::Error(_)) => self.acked_up_to = before,
-            (Some(Asked::Heartbeat), ReplyKind::Heartbeat(reply)) => self.inbox.top(reply.inbox_top, now),
+            (Some(Asked::Heartbeat), ReplyKind::Heartbeat(reply)) => self.take_tops(&reply, now),
+            (Some(Asked::GroupTops), ReplyKind::GroupTops(page)) => self.super_groups.tops_page(&page, now),
+            (Some(Asked::GroupTops), _) => self.super_groups.tops_failed(now),
+            (Some(Asked::SyncGroups), ReplyKind::SyncGroups(reply)) => {
+                let rows = self.super_groups.page(reply, self.queue.has_room(), now);
+                self.tell_rows(rows);
+            }
+            (Some(Asked::SyncGroups), ReplyKind::Error(refusal)) => {
+                self.super_groups.page_failed(Some(&refusal), now);
+            }
+            (Some(Asked::SyncGroups), _) => self.super_groups.page_failed(None, now),
+            (Some(Asked::Watch), ReplyKind::Watch(reply)) => self.tell_presence(reply),
             _ => {}
+        }
+    }
+
+    fn take_tops(&mut self, reply: &client::HeartbeatReply, now: Instant) {
+        self.inbox.top(reply.inbox_top, now);
+        self.super_groups.heartbeat(&reply.groups, now);
+    }
+
+    /// Tells who came or went while nobody could say so.
+    fn tell_presence(&self, reply: client::WatchReply) {
+        for user in reply.users {
+            let client::UserPresence { user, online: Some(online), last_seen_ms, .. } = user else {
+                continue;
+            };
+            self.queue.put_unstored(Event::Presence(client::PresencePush { user, online, last_seen_ms }));
         }
     }
 
@@ -176,14 +241,24 @@ impl Session {
     fn take_answer(&mut self, id: u64, reply: ReplyKind, now: Instant) {
         let Some(request) = self.pending.answered(id) else { return };
         match (&request.request, &reply) {
-            (_, ReplyKind::Send(reply)) => self.inbox.own(reply, &self.queue, now),
-            (_, ReplyKind::Heartbeat(reply)) => self.inbox.top(reply.inbox_top, now),
+            (_, ReplyKind::Send(reply)) => {
+                self.inbox.own(reply, &self.queue, now);
+                self.super_groups.own(&reply.conversation, reply.seq, now);
+            }
+            (_, ReplyKind::Heartbeat(reply)) => self.take_tops(reply, now),
             (_, ReplyKind::Ack(reply)) => self.acked_up_to = self.acked_up_to.max(reply.acked_up_to),
             (RequestKind::Join(join), ReplyKind::Join(_)) => self.rooms.extend(join.rooms.iter().cloned()),
             (RequestKind::Leave(leave), ReplyKind::Leave(_)) => {
                 for room in &leave.rooms {
                     self.rooms.remove(room);
                 }
+            }
+            (RequestKind::Watch(watch), ReplyKind::Watch(_)) => {
+                self.watched.extend(watch.users.iter().cloned());
+            }
+            (RequestKind::Unwatch(unwatch), ReplyKind::Unwatch(_)) => {
+                let users = &unwatch.users;
+                self.watched.retain(|user| !users.is_empty() && !users.contains(user));
             }
             _ => {}
         }
@@ -193,7 +268,15 @@ impl Session {
     fn take_push(&mut self, push: Push) -> Result<(), Error> {
         let now = Instant::now();
         match push {
-            Push::Message(message) => self.inbox.message(message, &self.queue, now),
+            Push::Message(_) | Push::Recalled(_) | Push::GroupEvent(_) => self.take_row(push, now),
+            Push::Receipt(receipt) => self.queue.put_unstored(Event::Receipt(receipt)),
+            Push::Typing(typing) => self.queue.put_unstored(Event::Typing(typing)),
+            Push::Presence(presence) => self.queue.put_unstored(Event::Presence(presence)),
+            Push::GroupRequest(request) => self.queue.put_unstored(Event::GroupRequest(request)),
+            Push::Conversation(conversation) => {
+                self.super_groups.conversation(&conversation, now);
+                self.queue.put_unstored(Event::Conversation(conversation));
+            }
             Push::Room(message) => self.queue.put_unstored(Event::Room(message)),
             Push::Push(push) => self.queue.put_unstored(Event::Push(push)),
             Push::SyncDone(done) => self.inbox.sync_done(done.inbox_seq, &self.queue, now),
@@ -205,6 +288,17 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Takes a stored row: those of super groups are in no inbox.
+    fn take_row(&mut self, push: Push, now: Instant) {
+        let Some(row) = codec::row_of_event(push) else { return };
+        if row.inbox_seq.is_some() {
+            self.inbox.message(row, &self.queue, now);
+        } else {
+            let rows = self.super_groups.row(row, self.queue.has_room(), now);
+            self.tell_rows(rows);
+        }
     }
 
     /// Acks what was taken so far, so that it is not replayed the next time, and closes.

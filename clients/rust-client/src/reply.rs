@@ -11,6 +11,13 @@ pub trait Answer: Sized {
     fn take(reply: ReplyKind) -> Option<Self>;
 }
 
+/// Whatever the reply is.
+impl Answer for ReplyKind {
+    fn take(reply: ReplyKind) -> Option<Self> {
+        Some(reply)
+    }
+}
+
 macro_rules! answers {
     ($($kind:ident => $answer:ident),*) => {
         $(
@@ -33,7 +40,35 @@ answers!(
     Ack => AckReply,
     Sync => SyncReply,
     Join => JoinReply,
-    Leave => LeaveReply
+    Leave => LeaveReply,
+    GroupCreate => GroupCreateReply,
+    GroupInvite => GroupInviteReply,
+    GroupJoin => GroupJoinReply,
+    GroupLeave => GroupLeaveReply,
+    GroupRemove => GroupRemoveReply,
+    GroupDismiss => GroupDismissReply,
+    GroupUpdate => GroupUpdateReply,
+    GroupRole => GroupRoleReply,
+    GroupMute => GroupMuteReply,
+    GroupInfo => GroupInfoReply,
+    GroupMembers => GroupMembersReply,
+    GroupRequests => GroupRequestsReply,
+    GroupAnswer => GroupAnswerReply,
+    GroupTops => GroupTopsReply,
+    SyncGroups => SyncGroupsReply,
+    Read => ReadReply,
+    Readers => ReadersReply,
+    Recall => RecallReply,
+    Typing => TypingReply,
+    Presence => PresenceReply,
+    Watch => WatchReply,
+    Unwatch => UnwatchReply,
+    Conversations => ConversationsReply,
+    ConversationUpdate => ConversationUpdateReply,
+    History => HistoryReply,
+    Block => BlockReply,
+    Unblock => UnblockReply,
+    Blocks => BlocksReply
 );
 
 /// The answer, or why there is none.

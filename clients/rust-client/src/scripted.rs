@@ -129,13 +129,30 @@ impl Side {
 
     /// Takes auth, agrees, and gives what the client said.
     pub(crate) async fn welcome(&mut self, inbox_top: u64, heartbeat_ms: u64) -> client::Auth {
+        self.welcome_with(client::AuthReply { inbox_top, heartbeat_ms, ..client::AuthReply::default() }).await
+    }
+
+    /// Takes auth, agrees in these words, and gives what the client said.
+    pub(crate) async fn welcome_with(&mut self, reply: client::AuthReply) -> client::Auth {
         let (seq, request) = self.request().await;
         let RequestKind::Auth(auth) = request else { panic!("{request:?} is not auth") };
-        let acked_up_to = auth.inbox_seq.unwrap_or(0).min(inbox_top);
-        let reply =
-            client::AuthReply { inbox_top, acked_up_to, heartbeat_ms, ..client::AuthReply::default() };
-        self.reply(seq, ReplyKind::Auth(reply)).await;
+        let acked_up_to = auth.inbox_seq.unwrap_or(0).min(reply.inbox_top);
+        self.reply(seq, ReplyKind::Auth(client::AuthReply { acked_up_to, ..reply })).await;
         auth
+    }
+
+    /// Takes a sync of super groups and gives its seq and what it names; acks and heartbeats are let pass.
+    pub(crate) async fn take_sync_groups(&mut self) -> (u64, Vec<(String, u64)>) {
+        loop {
+            match self.request().await {
+                (seq, RequestKind::SyncGroups(sync)) => {
+                    let named = sync.positions.into_iter().map(|at| (at.conversation, at.begin));
+                    return (seq, named.collect());
+                }
+                (_, RequestKind::Ack(_) | RequestKind::Heartbeat(_)) => {}
+                (_, request) => panic!("{request:?} is no sync of groups"),
+            }
+        }
     }
 
     /// Takes a send and gives its seq and itself.

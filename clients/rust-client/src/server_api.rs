@@ -161,6 +161,22 @@ impl ServerApi {
         blocking(move || answer(&url, agent.get(&url).call())).await.map(drop)
     }
 
+    /// The server's figures, in Prometheus' text format.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub async fn metrics(&self) -> Result<String, Error> {
+        let (agent, key, url) = (self.agent.clone(), self.key.clone(), format!("{}/metrics", self.base));
+        blocking(move || {
+            let mut request = agent.get(&url);
+            if let Some(key) = key {
+                request = request.header("authorization", format!("Bearer {key}"));
+            }
+            answer(&url, request.call())
+        })
+        .await
+    }
+
     async fn push_goim(
         &self,
         kind: &str,

@@ -14,6 +14,7 @@ use crate::client::Command;
 use crate::event::{Event, Queue, State};
 use crate::inbox::Inbox;
 use crate::pending::Pending;
+use crate::super_groups::SuperGroups;
 use crate::{Connection, Endpoint, Error};
 
 pub(crate) struct Session {
@@ -21,8 +22,11 @@ pub(crate) struct Session {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) inbox: Inbox,
+    pub(crate) super_groups: SuperGroups,
     pub(crate) pending: Pending,
     pub(crate) rooms: BTreeSet<String>,
+    /// Users whose coming and going this device is told.
+    pub(crate) watched: BTreeSet<String>,
     pub(crate) acked_up_to: u64,
     /// Where and when to connect next, as the server said it.
     pub(crate) moved: Option<Moved>,
@@ -48,7 +52,9 @@ impl Session {
     ) -> Self {
         Self {
             inbox: Inbox::new(config.inbox_seq, config.timing.hole),
+            super_groups: SuperGroups::new(config.super_groups.clone(), config.timing.hole),
             rooms: config.rooms.clone(),
+            watched: BTreeSet::new(),
             config,
             commands,
             queue,
@@ -148,7 +154,7 @@ impl Session {
                 value = &mut future => return Some(value),
                 command = self.commands.recv() => match command {
                     Some(Command::Request(request)) => {
-                        self.pending.add(request);
+                        self.pending.add(*request);
                     }
                     Some(Command::Close) | None => return None,
                 },
@@ -183,5 +189,7 @@ async fn connect(
     })
 }
 
+#[cfg(test)]
+mod group_tests;
 #[cfg(test)]
 mod tests;

@@ -11,14 +11,14 @@ use crate::event::Events;
 use crate::scripted::{Script, Side, message, patiently, sync_done};
 use crate::{Client, ClientBuilder, Content, Push, To};
 
-fn quick(url: &str) -> ClientBuilder {
+pub(super) fn quick(url: &str) -> ClientBuilder {
     let wait = Duration::from_millis(5);
     let timing = Timing { hole: wait, ack: wait, ..Timing::default() };
     Client::builder(url).user("alice").timing(timing).back_off(wait, wait)
 }
 
 /// A client whose server agreed to its auth and had nothing to replay.
-async fn live(script: &Script, builder: ClientBuilder) -> (Client, Events, Side) {
+pub(super) async fn live(script: &Script, builder: ClientBuilder) -> (Client, Events, Side) {
     let (client, events) = builder.start().unwrap();
     let mut side = script.accept().await;
     side.welcome(0, 60_000).await;
@@ -113,7 +113,8 @@ async fn a_lost_last_message_is_found_by_the_heartbeat() {
     side.push(sync_done(0)).await;
     let (seq, request) = side.request().await;
     assert!(matches!(request, RequestKind::Heartbeat(_)), "{request:?}");
-    side.reply(seq, ReplyKind::Heartbeat(client::HeartbeatReply { inbox_top: 1 })).await;
+    side.reply(seq, ReplyKind::Heartbeat(client::HeartbeatReply { inbox_top: 1, ..Default::default() }))
+        .await;
     let (seq, sync) = side.take_sync().await;
     assert_eq!((sync.begin, sync.end), (1, 0));
     let page = client::SyncReply { messages: vec![message(1)], top: 1, next: 0 };
@@ -238,7 +239,8 @@ async fn a_slow_application_loses_pushes_that_are_counted_and_no_message() {
     let server = async {
         let (seq, request) = side.request().await;
         assert!(matches!(request, RequestKind::Heartbeat(_)), "{request:?}");
-        side.reply(seq, ReplyKind::Heartbeat(client::HeartbeatReply { inbox_top: 6 })).await;
+        side.reply(seq, ReplyKind::Heartbeat(client::HeartbeatReply { inbox_top: 6, ..Default::default() }))
+            .await;
     };
     let (_, reply) = patiently(async { tokio::join!(server, client.heartbeat()) }).await;
     reply.unwrap();
@@ -306,9 +308,10 @@ async fn pipelined_replies_are_found_on_a_raw_connection() {
     let second = connection.send(heartbeat()).await.unwrap();
     side.push(sync_done(7)).await;
     for (seq, inbox_top) in [(second, 2), (first, 1)] {
-        side.reply(seq, ReplyKind::Heartbeat(client::HeartbeatReply { inbox_top })).await;
+        side.reply(seq, ReplyKind::Heartbeat(client::HeartbeatReply { inbox_top, ..Default::default() }))
+            .await;
     }
-    let top = |inbox_top| ReplyKind::Heartbeat(client::HeartbeatReply { inbox_top });
+    let top = |inbox_top| ReplyKind::Heartbeat(client::HeartbeatReply { inbox_top, ..Default::default() });
     assert_eq!(patiently(connection.reply(first)).await, Ok(top(1)));
     assert_eq!(patiently(connection.reply(second)).await, Ok(top(2)));
     assert_eq!(patiently(connection.next_push()).await, Ok(sync_done(7)));
