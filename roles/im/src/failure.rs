@@ -1,8 +1,10 @@
-//! What a failure of a backend means to those who asked im.
+//! What a failure means to those who asked im, in the words of the contracts.
 
 use contracts::{Error, Kind};
+use protocol::Code;
+use protocol::ids::IdError;
 
-/// The same failure in the words of the contracts.
+/// A failure of a backend.
 pub(crate) fn of_backend(error: backends::Error) -> Error {
     let kind = match error.kind() {
         backends::Kind::Full => Kind::Overloaded,
@@ -10,4 +12,9 @@ pub(crate) fn of_backend(error: backends::Error) -> Error {
         backends::Kind::Missing | backends::Kind::Corrupt => Kind::Internal,
     };
     Error::new(kind, error.to_string()).caused_by(error)
+}
+
+/// A refusal of an id that stands in this field.
+pub(crate) fn refused_id(field: &'static str) -> impl Fn(IdError) -> Error {
+    move |error| Error::refused(Code::InvalidArgument, format!("{field}: {error}"))
 }

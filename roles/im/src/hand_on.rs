@@ -1,125 +1,56 @@
-//! Hands stored messages on to push, and removes the intents of those that it took.
+//! Hands stored rows on, each the way that its conversation has, and removes the intents of those that arrived.
 //!
-//! A message goes to several users, and each user's messages go through one lane, so that they keep their order.
-//! Its intent is removed when every lane has handed its part over. What does not get that far keeps its intent,
-//! and the sweep hands it on again: nothing here is waited for by an answer, and nothing that is lost here is
-//! lost.
+//! | conversation | way | its intent is removed by |
+//! |---|---|---|
+//! | single chat | a lane a user to push, so that each user's rows keep their order | im, when every lane has handed its part over |
+//! | group | a hint in topic `fanout` that the conversation has work | consumer, when the row is in all inboxes |
+//! | super group | a lane a group to topic `push`, so that the group's rows keep their order | im, when the broker has it |
+//!
+//! What does not get that far keeps its intent, and the sweep (consumer's for a group) hands it on again: nothing here
+//! is waited for by an answer, and nothing that is lost here is lost.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use backends::broker::Broker;
 use backends::cache::Cache;
-use backends::store::Store;
+use backends::store::{FanOut, IntentLane, Store};
 use contracts::push::Push;
 use metrics::Counter;
-use parking_lot::Mutex;
 use protocol::client::Message;
-use protocol::{ConnectionId, UserId};
+use protocol::{ConnectionId, ConversationId, GroupId, Identifier, UserId};
 use runtime::lifecycle::Stop;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::Config;
-use crate::lane::Lane;
-
-/// How often a message that push cannot take for a fault of its own is tried before it is left to the inbox.
-const ATTEMPTS_MAX: u32 = 5;
-/// Messages whose attempts are remembered; one more is given up at its first.
-const FAULTY_MAX: usize = 4_096;
+use crate::flight::{Flight, Flights, Landing};
+use crate::hint;
+use crate::lane::{Job, Lane};
+use crate::membership::Memberships;
+use crate::room_lane::{RoomJob, RoomLane};
 
 /// A task to be spawned.
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A stored message for one user, on its way through a lane.
-pub(crate) struct Job {
-    pub(crate) user: UserId,
-    pub(crate) inbox_seq: u64,
-    pub(crate) message: Arc<Message>,
-    pub(crate) except: Option<ConnectionId>,
-    pub(crate) flight: Arc<Flight>,
+/// What the ways lead to.
+pub(crate) struct Onward<'a> {
+    pub(crate) push: &'a Arc<dyn Push>,
+    pub(crate) cache: &'a Arc<dyn Cache>,
+    pub(crate) store: &'a Arc<dyn Store>,
+    pub(crate) broker: &'a Arc<dyn Broker>,
 }
 
-/// A message between its commit and the removal of its intent.
-pub(crate) struct Flight {
-    pub(crate) message_id: u64,
-    /// Users to whom it is still to be handed.
-    open: AtomicUsize,
-    /// For one of them it was not taken: the intent stays.
-    failed: AtomicBool,
-}
-
-impl Flight {
-    /// One of the users is done with; answers true where the intent is to be removed, and ends the flight where
-    /// it is not.
-    pub(crate) fn finish(&self, taken: bool, flights: &Flights) -> bool {
-        if !taken {
-            self.failed.store(true, Ordering::Relaxed);
-        }
-        let last = self.open.fetch_sub(1, Ordering::AcqRel) == 1;
-        let failed = self.failed.load(Ordering::Relaxed);
-        if last && failed {
-            flights.end(&[self.message_id]);
-        }
-        last && !failed
-    }
-}
-
-/// The messages in flight, so that the sweep leaves them alone, and those that failed for a fault of their own.
-#[derive(Default)]
-pub(crate) struct Flights {
-    in_flight: Mutex<HashSet<u64>>,
-    attempts: Mutex<HashMap<u64, u32>>,
-}
-
-impl Flights {
-    /// Takes a message into flight; false where it is already.
-    pub(crate) fn begin(&self, message_id: u64) -> bool {
-        self.in_flight.lock().insert(message_id)
-    }
-
-    /// Messages are in flight no more.
-    pub(crate) fn end(&self, message_ids: &[u64]) {
-        let mut in_flight = self.in_flight.lock();
-        for message_id in message_ids {
-            in_flight.remove(message_id);
-        }
-    }
-
-    /// Push could not take a message that was given to it alone; answers whether to try it again.
-    pub(crate) fn try_again(&self, message_id: u64) -> bool {
-        let mut attempts = self.attempts.lock();
-        if attempts.len() >= FAULTY_MAX && !attempts.contains_key(&message_id) {
-            return false;
-        }
-        let count = attempts.entry(message_id).or_default();
-        *count += 1;
-        let again = *count < ATTEMPTS_MAX;
-        if !again {
-            attempts.remove(&message_id);
-        }
-        again
-    }
-
-    /// Forgets earlier attempts of messages that are done with.
-    fn forget_attempts(&self, message_ids: &[u64]) {
-        let mut attempts = self.attempts.lock();
-        if !attempts.is_empty() {
-            for message_id in message_ids {
-                attempts.remove(message_id);
-            }
-        }
-    }
-}
-
-/// The way from the store to push.
+/// The ways from the store to those for whom a row is.
 pub(crate) struct HandOn {
     lanes: Box<[mpsc::Sender<Job>]>,
+    room_lanes: Box<[mpsc::Sender<RoomJob>]>,
+    hints: mpsc::Sender<ConversationId>,
     flights: Arc<Flights>,
     skipped: Counter,
+    hints_skipped: Counter,
 }
 
 impl HandOn {
@@ -128,36 +59,78 @@ impl HandOn {
     /// are gone.
     pub(crate) fn start(
         config: &Config,
-        push: &Arc<dyn Push>,
-        cache: &Arc<dyn Cache>,
-        store: &Arc<dyn Store>,
+        to: &Onward<'_>,
         stop: &Stop,
         mut spawn: impl FnMut(Task),
     ) -> (Self, mpsc::Sender<u64>) {
         let flights = Arc::<Flights>::default();
         let (cleared, to_clear) = mpsc::channel(config.clear_batch_max.max(1) * 4);
-        let lanes = (0..config.lane_count.max(1)).map(|_| {
-            let (sender, jobs) = mpsc::channel(config.lane_jobs_max.max(1));
-            let lane = Lane::new(push.clone(), cache.clone(), flights.clone(), cleared.clone());
-            spawn(Box::pin(lane.run(jobs, config.lane_batch_max.max(1), stop.clone())));
-            sender
-        });
-        let lanes = lanes.collect();
+        let landing = Landing::new(flights.clone(), cleared.clone());
+        let (lane_count, jobs_max) = (config.lane_count.max(1), config.lane_jobs_max.max(1));
+        let batch_max = config.lane_batch_max.max(1);
+        let mut lanes = Vec::with_capacity(lane_count);
+        let mut room_lanes = Vec::with_capacity(lane_count);
+        for _ in 0..lane_count {
+            let (sender, jobs) = mpsc::channel(jobs_max);
+            let lane = Lane::new(to.push.clone(), to.cache.clone(), landing.clone());
+            spawn(Box::pin(lane.run(jobs, batch_max, stop.clone())));
+            lanes.push(sender);
+            let (sender, jobs) = mpsc::channel(jobs_max);
+            let memberships = Memberships::new(to.store.clone(), to.push.clone());
+            let lane = RoomLane::new(memberships, to.broker.clone(), to.cache.clone(), landing.clone());
+            spawn(Box::pin(lane.run(jobs, batch_max, stop.clone())));
+            room_lanes.push(sender);
+        }
+        let (hints, waiting) = mpsc::channel(config.hints_max.max(1));
+        spawn(Box::pin(hint::run(to.broker.clone(), waiting, stop.clone())));
         let clearing = Clearing {
-            store: store.clone(),
+            store: to.store.clone(),
             flights: flights.clone(),
             window: config.clear_window,
             batch_max: config.clear_batch_max.max(1),
             failed: metrics::counter!("anser_im_clear_failed_total"),
         };
         spawn(Box::pin(clearing.run(to_clear)));
-        let skipped = metrics::counter!("anser_im_hand_on_skipped_total");
-        (Self { lanes, flights, skipped }, cleared)
+        let hand_on = Self {
+            lanes: lanes.into(),
+            room_lanes: room_lanes.into(),
+            hints,
+            flights,
+            skipped: metrics::counter!("anser_im_hand_on_skipped_total"),
+            hints_skipped: metrics::counter!("anser_im_hints_skipped_total"),
+        };
+        (hand_on, cleared)
     }
 
-    /// Hands a message on without waiting; where a lane is full, that user's part is skipped and counted, and
-    /// the sweep hands the message on.
+    /// Hands a row on without waiting; where its way is full, it is skipped and counted, and the sweep hands it on.
     pub(crate) fn offer(
+        &self,
+        message: &Arc<Message>,
+        fan_out: FanOut,
+        inboxes: Vec<(UserId, u64)>,
+        except: Option<ConnectionId>,
+    ) {
+        match fan_out {
+            FanOut::InCommit => self.offer_to_users(message, inboxes, except),
+            FanOut::OnRead => {
+                let Some(job) = self.room_job(message) else { return };
+                if let Err(error) = self.room_lane(&job.group).try_send(job) {
+                    let (mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) =
+                        error;
+                    job.flight.finish(false, &self.flights);
+                    self.skipped.increment(1);
+                }
+            }
+            FanOut::OnWrite => {
+                let conversation = ConversationId::parse(&message.conversation);
+                if conversation.is_none_or(|conversation| self.hints.try_send(conversation).is_err()) {
+                    self.hints_skipped.increment(1);
+                }
+            }
+        }
+    }
+
+    fn offer_to_users(
         &self,
         message: &Arc<Message>,
         inboxes: Vec<(UserId, u64)>,
@@ -172,8 +145,20 @@ impl HandOn {
         }
     }
 
-    /// Hands a message on, waiting for room in the lanes; false where it is in flight already.
-    pub(crate) async fn hand(&self, message: &Arc<Message>, inboxes: Vec<(UserId, u64)>) -> bool {
+    /// Hands a row of the push lane on, waiting for room; false where it is in flight already.
+    pub(crate) async fn hand(
+        &self,
+        message: &Arc<Message>,
+        fan_out: FanOut,
+        inboxes: Vec<(UserId, u64)>,
+    ) -> bool {
+        if fan_out == FanOut::OnRead {
+            let Some(job) = self.room_job(message) else { return false };
+            if let Err(mpsc::error::SendError(job)) = self.room_lane(&job.group).send(job).await {
+                job.flight.finish(false, &self.flights);
+            }
+            return true;
+        }
         let jobs = self.jobs(message, inboxes, None);
         let begun = !jobs.is_empty();
         for job in jobs {
@@ -184,24 +169,22 @@ impl HandOn {
         begun
     }
 
-    /// The messages in flight.
+    /// The rows in flight.
     pub(crate) fn flights(&self) -> &Flights {
         &self.flights
     }
 
-    /// Takes a message into flight; no jobs where it is already, or where it is for nobody.
+    /// Takes a row into flight; no jobs where it is already, or where it is for nobody.
     fn jobs(
         &self,
         message: &Arc<Message>,
         inboxes: Vec<(UserId, u64)>,
         except: Option<ConnectionId>,
     ) -> Vec<Job> {
-        let message_id = message.message_id;
-        if inboxes.is_empty() || !self.flights.begin(message_id) {
+        if inboxes.is_empty() || !self.flights.begin(message.message_id) {
             return Vec::new();
         }
-        let open = AtomicUsize::new(inboxes.len());
-        let flight = Arc::new(Flight { message_id, open, failed: AtomicBool::new(false) });
+        let flight = Flight::new(message.message_id, inboxes.len());
         let job = |(user, inbox_seq)| Job {
             user,
             inbox_seq,
@@ -212,13 +195,30 @@ impl HandOn {
         inboxes.into_iter().map(job).collect()
     }
 
+    /// Takes a row of a super group into flight; `None` where it is already.
+    fn room_job(&self, message: &Arc<Message>) -> Option<RoomJob> {
+        let group = GroupId::new(message.group.as_deref()?).ok()?;
+        self.flights.begin(message.message_id).then(|| RoomJob {
+            group,
+            message: message.clone(),
+            flight: Flight::new(message.message_id, 1),
+        })
+    }
+
     fn lane(&self, user: &UserId) -> &mpsc::Sender<Job> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(user) as usize;
-        &self.lanes[hash % self.lanes.len()]
+        &self.lanes[place(user, self.lanes.len())]
+    }
+
+    fn room_lane(&self, group: &GroupId) -> &mpsc::Sender<RoomJob> {
+        &self.room_lanes[place(group, self.room_lanes.len())]
     }
 }
 
-/// Removes the intents of messages that were handed on, many at once.
+fn place(key: impl Hash, count: usize) -> usize {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(key) as usize % count
+}
+
+/// Removes the intents of rows that were handed on, many at once.
 struct Clearing {
     store: Arc<dyn Store>,
     flights: Arc<Flights>,
@@ -238,7 +238,7 @@ impl Clearing {
                     Ok(None) | Err(_) => break,
                 }
             }
-            if let Err(error) = self.store.clear_intents(message_ids.clone()).await {
+            if let Err(error) = self.store.clear_intents(IntentLane::Push, message_ids.clone()).await {
                 // They are handed on once more by the sweep, and devices know what they have.
                 self.failed.increment(message_ids.len() as u64);
                 tracing::warn!(target: "im", ?error, count = message_ids.len(), "intents were not removed");

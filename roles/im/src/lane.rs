@@ -1,38 +1,37 @@
-//! One lane of messages to push: what waits is handed over together, each user's in the order of the inbox.
+//! One lane of single chats to push: what waits is handed over together, each user's in the order of the inbox.
 
 use std::sync::Arc;
 
 use backends::cache::Cache;
+use contracts::Error;
 use contracts::push::{Push, StoredPush};
-use contracts::{Error, Kind};
-use metrics::Counter;
-use protocol::UserId;
+use protocol::client::Message;
+use protocol::{ConnectionId, UserId};
 use runtime::lifecycle::Stop;
 use tokio::sync::mpsc;
 
-use crate::hand_on::{Flights, Job};
+use crate::flight::{Flight, Landing, at_fault};
+
+/// A stored row for one user, on its way through a lane.
+pub(crate) struct Job {
+    pub(crate) user: UserId,
+    pub(crate) inbox_seq: u64,
+    pub(crate) message: Arc<Message>,
+    pub(crate) except: Option<ConnectionId>,
+    pub(crate) flight: Arc<Flight>,
+}
 
 /// Hands jobs over to push.
 pub(crate) struct Lane {
     push: Arc<dyn Push>,
     cache: Arc<dyn Cache>,
-    flights: Arc<Flights>,
-    cleared: mpsc::Sender<u64>,
-    failed: Counter,
-    given_up: Counter,
+    landing: Landing,
 }
 
 impl Lane {
-    /// A lane to this push; the ids of messages that all lanes have handed over go to `cleared`.
-    pub(crate) fn new(
-        push: Arc<dyn Push>,
-        cache: Arc<dyn Cache>,
-        flights: Arc<Flights>,
-        cleared: mpsc::Sender<u64>,
-    ) -> Self {
-        let failed = metrics::counter!("anser_im_hand_on_failed_total");
-        let given_up = metrics::counter!("anser_im_hand_on_given_up_total");
-        Self { push, cache, flights, cleared, failed, given_up }
+    /// A lane to this push.
+    pub(crate) fn new(push: Arc<dyn Push>, cache: Arc<dyn Cache>, landing: Landing) -> Self {
+        Self { push, cache, landing }
     }
 
     /// Works until it is told to stop and what waits is handed over.
@@ -71,41 +70,42 @@ impl Lane {
 
     async fn hand_over(&self, batch: Vec<Job>) {
         match self.push_all(&batch).await {
-            Ok(()) => self.finish(batch, true).await,
+            Ok(()) => {
+                for job in batch {
+                    self.landing.finish(&job.flight, true).await;
+                }
+            }
             // One of them may be at fault: the others must not wait for it.
             Err(error) if at_fault(&error) && batch.len() > 1 => {
                 for job in batch {
-                    let result = self.push_all(std::slice::from_ref(&job)).await;
-                    self.settle(vec![job], result).await;
+                    match self.push_all(std::slice::from_ref(&job)).await {
+                        Ok(()) => self.landing.finish(&job.flight, true).await,
+                        // Logged with its number below, or the whole lot's failure was.
+                        Err(error) => self.refuse(&job, &error).await,
+                    }
                 }
             }
-            Err(error) => self.settle(batch, Err(error)).await,
+            Err(error) => {
+                let count = batch.len();
+                tracing::warn!(target: "im", ?error, count, "push did not take rows: the sweep hands them on");
+                for job in batch {
+                    self.refuse(&job, &error).await;
+                }
+            }
         }
     }
 
-    /// Does what an answer of push means for jobs that were handed over together.
-    async fn settle(&self, jobs: Vec<Job>, result: contracts::Result<()>) {
-        let Err(error) = result else { return self.finish(jobs, true).await };
-        let count = jobs.len();
-        if !at_fault(&error) {
-            self.failed.increment(count as u64);
-            tracing::warn!(target: "im", ?error, count, "push did not take messages: the sweep hands them on");
-            return self.finish(jobs, false).await;
+    /// Does what push's refusal means for a job.
+    async fn refuse(&self, job: &Job, error: &Error) {
+        let message_id = job.flight.message_id;
+        if !at_fault(error) {
+            return self.landing.leave(&job.flight).await;
         }
-        for job in jobs {
-            let message_id = job.flight.message_id;
-            let again = error.retryable() && self.flights.try_again(message_id);
-            if again {
-                self.failed.increment(1);
-                tracing::warn!(target: "im", ?error, message_id, "push did not take a message");
-            } else {
-                self.given_up.increment(1);
-                tracing::error!(
-                    target: "im", ?error, message_id, user = %job.user, inbox_seq = job.inbox_seq,
-                    "push never took a message: it is left to the inbox"
-                );
-            }
-            self.finish(vec![job], !again).await;
+        if !self.landing.blame(&job.flight, error).await {
+            tracing::error!(
+                target: "im", ?error, message_id, user = %job.user, inbox_seq = job.inbox_seq,
+                "push never took a row: it is left to the inbox"
+            );
         }
     }
 
@@ -118,18 +118,4 @@ impl Lane {
         };
         self.push.push_stored(jobs.iter().map(push).collect()).await
     }
-
-    async fn finish(&self, jobs: Vec<Job>, taken: bool) {
-        for job in jobs {
-            if job.flight.finish(taken, &self.flights) {
-                // It is closed only after every lane has ended.
-                let _ = self.cleared.send(job.flight.message_id).await;
-            }
-        }
-    }
-}
-
-/// Tells whether a failure may lie in what was handed over, and not in push being away.
-fn at_fault(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Refused(_) | Kind::Internal)
 }

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backends::cache::Cache;
-use backends::mailbox;
 use backends::store::{InboxPage, Store};
 use contracts::im::{Page, Position, Resumed};
 use contracts::{Error, Result};
@@ -23,14 +22,16 @@ use protocol::client::Message;
 use protocol::limits::{REPLAY_MESSAGES_MAX, SYNC_MESSAGES_MAX};
 use protocol::{Code, DeviceId, UserId};
 
-use crate::failure;
+use crate::group_sync::GroupSync;
 use crate::position::Positions;
+use crate::{failure, history};
 
 /// Reads inboxes and keeps positions.
 pub(crate) struct Offline {
     store: Arc<dyn Store>,
     cache: Arc<dyn Cache>,
     positions: Positions,
+    group_sync: GroupSync,
     top_age_max: Duration,
 }
 
@@ -40,9 +41,10 @@ impl Offline {
         store: Arc<dyn Store>,
         cache: Arc<dyn Cache>,
         positions: Positions,
+        group_sync: GroupSync,
         top_age_max: Duration,
     ) -> Self {
-        Self { store, cache, positions, top_age_max }
+        Self { store, cache, positions, group_sync, top_age_max }
     }
 
     /// Tells where a device stands.
@@ -54,10 +56,23 @@ impl Offline {
     ) -> Result<Resumed> {
         // From the store and not from the cache: what was stored before the device came must be replayed.
         let users = std::slice::from_ref(user);
-        let inbox_top = self.tops_from_store(users).await?.first().copied().unwrap_or(0);
         let pending = self.positions.pending(user, device);
-        let record = self.store.position(user, device).await.map_err(failure::of_backend)?.max(pending);
+        let (tops, record, groups) = tokio::join!(
+            self.tops_from_store(users),
+            self.store.position(user, device),
+            self.group_sync.first_page(user),
+        );
+        let inbox_top = tops?.first().copied().unwrap_or(0);
+        let record = record.map_err(failure::of_backend)?.max(pending);
+        let (groups, groups_next) = groups?;
         let (held_up_to, raised) = stand(inbox_top, record, stated);
+        let known = match (record, raised) {
+            (Some(record), _) => record,
+            (None, Some(_)) => 0,
+            // What is not sent to the device is not delivered to it either.
+            (None, None) => held_up_to,
+        };
+        self.positions.know(user, device, known);
         let mut acked_up_to = record.unwrap_or(0);
         if let Some(inbox_seq) = raised {
             let position = Position { user: user.clone(), device: device.clone(), inbox_seq };
@@ -69,7 +84,7 @@ impl Offline {
                 }
             }
         }
-        Ok(Resumed { inbox_top, acked_up_to, held_up_to })
+        Ok(Resumed { inbox_top, acked_up_to, held_up_to, groups, groups_next })
     }
 
     /// Reads a part of an inbox.
@@ -82,14 +97,9 @@ impl Offline {
         let limit = limit.clamp(1, SYNC_MESSAGES_MAX) as usize;
         let page = self.store.inbox_page(user, begin, end, limit).await.map_err(failure::of_backend)?;
         let (top, next) = (page.top, next_of(&page, end, limit));
-        let message = |row: backends::store::InboxRow| match mailbox::message_of(&row.message) {
-            Ok(message) => Some(Message { inbox_seq: Some(row.inbox_seq), ..message }),
-            Err(error) => {
-                // Left out rather than refused: all that comes after it would be out of reach.
-                tracing::error!(target: "im", ?error, %user, inbox_seq = row.inbox_seq, "a message is lost");
-                metrics::counter!("anser_im_unreadable_total").increment(1);
-                None
-            }
+        let message = |row: backends::store::InboxRow| {
+            let message = history::message_of(&row.message)?;
+            Some(Message { inbox_seq: Some(row.inbox_seq), ..message })
         };
         Ok(Page { messages: page.rows.into_iter().filter_map(message).collect(), top, next })
     }

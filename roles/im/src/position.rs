@@ -2,6 +2,10 @@
 //!
 //! A client acks often, and only its highest ack counts. A call answers when what it brought is stored. Calls
 //! beyond the bound are refused as overloaded; the client's next ack says the same and more.
+//!
+//! Where a device's position has risen, those who wrote to its user are told what was delivered: see
+//! [`crate::notice`]. From where it rose is remembered here since the device connected; of a device that was
+//! forgotten, what it received last is told once more.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,10 +19,14 @@ use runtime::lifecycle::Stop;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use crate::notice::{Notice, Notices};
+use crate::recent::Recent;
 use crate::{Config, failure};
 
 /// Positions that are written together.
 const POSITIONS_MAX: usize = 4_096;
+/// Devices whose positions are remembered: those that ack at about the same time.
+const ACKED_MAX: usize = 65_536;
 
 /// Positions of one call, and whom to tell.
 struct Call {
@@ -29,10 +37,14 @@ struct Call {
 /// The positions that are on their way to the store.
 type Pending = Arc<Mutex<HashMap<(UserId, DeviceId), u64>>>;
 
+/// Up to where devices are known to have received.
+type Acked = Arc<Mutex<Recent<(UserId, DeviceId), u64>>>;
+
 /// Takes positions.
 pub(crate) struct Positions {
     calls: mpsc::Sender<Call>,
     pending: Pending,
+    acked: Acked,
 }
 
 /// Writes them.
@@ -40,17 +52,42 @@ pub(crate) struct Writer {
     store: Arc<dyn Store>,
     calls: mpsc::Receiver<Call>,
     pending: Pending,
+    acked: Acked,
+    notices: Notices,
     window: Duration,
     stop: Stop,
 }
 
 impl Positions {
     /// The two ends; the writer is to be run.
-    pub(crate) fn new(config: &Config, store: Arc<dyn Store>, stop: Stop) -> (Self, Writer) {
+    pub(crate) fn new(
+        config: &Config,
+        store: Arc<dyn Store>,
+        notices: Notices,
+        stop: Stop,
+    ) -> (Self, Writer) {
         let (sender, calls) = mpsc::channel(config.position_calls_max.max(1));
         let pending = Pending::default();
-        let writer = Writer { store, calls, pending: pending.clone(), window: config.position_window, stop };
-        (Self { calls: sender, pending }, writer)
+        let acked: Acked = Arc::new(Mutex::new(Recent::new(ACKED_MAX)));
+        let writer = Writer {
+            store,
+            calls,
+            pending: pending.clone(),
+            acked: acked.clone(),
+            notices,
+            window: config.position_window,
+            stop,
+        };
+        (Self { calls: sender, pending, acked }, writer)
+    }
+
+    /// A device that connects has received up to a seq, and those who wrote to its user know it.
+    pub(crate) fn know(&self, user: &UserId, device: &DeviceId, inbox_seq: u64) {
+        let key = (user.clone(), device.clone());
+        let mut acked = self.acked.lock();
+        // What was told while this was read from the store stays told.
+        let known = acked.get(&key).copied().unwrap_or(0);
+        acked.insert(key, known.max(inbox_seq));
     }
 
     /// The position of a device that is on its way to the store: who comes back at once is not sent again what
@@ -134,9 +171,31 @@ impl Writer {
             failure::of_backend(error)
         });
         forget(&self.pending, &highest);
+        let stored = result.is_ok();
         for written in waiting {
             // Whoever went away meanwhile does not want to know.
             let _ = written.send(result.clone());
+        }
+        if stored {
+            self.tell(highest);
+        }
+    }
+
+    /// Tells what was delivered to devices whose position has risen.
+    fn tell(&self, written: HashMap<(UserId, DeviceId), u64>) {
+        for ((user, device), to) in written {
+            let key = (user, device);
+            let from = {
+                let mut acked = self.acked.lock();
+                let from = acked.get(&key).copied().unwrap_or(0);
+                if from >= to {
+                    continue;
+                }
+                acked.insert(key.clone(), to);
+                from
+            };
+            let (user, device) = key;
+            self.notices.offer(Notice::Delivered { user, device, from, to });
         }
     }
 }

@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use backends::broker::{self, Broker, Topic};
 use bytes::Bytes;
-use contracts::Result;
 use contracts::push::Record;
+use contracts::{Error, Result};
 use metrics::Counter;
 use prost::Message as _;
 use protocol::client::{RoomMessage, SendReply};
-use protocol::{Identifier, RoomId};
+use protocol::{Code, Identifier, RoomId};
 use runtime::clock::now_ms;
 
 use crate::failure;
 use crate::message_id::MessageIds;
-use crate::single_chat::Outgoing;
+use crate::row::Outgoing;
 
 /// Hands messages to rooms on.
 pub(crate) struct Rooms {
@@ -33,6 +33,10 @@ impl Rooms {
 
     /// Publishes a message; the reply tells when the broker has it.
     pub(crate) async fn send(&self, outgoing: Outgoing, room: RoomId) -> Result<SendReply> {
+        if !outgoing.mentions.is_empty() || outgoing.mention_all || outgoing.reply_to > 0 {
+            let message = "a message to a room carries no mentions, mentionAll or replyTo: leave them out";
+            return Err(Error::refused(Code::InvalidArgument, message));
+        }
         let time_ms = now_ms();
         let message = RoomMessage {
             room: room.to_string(),

@@ -1,19 +1,16 @@
-//! Finds what was left lying: messages that were not handed on, and answers that are old.
+//! Finds what was left lying: rows that were not handed on to push, and answers that are old.
 //!
-//! A message keeps its intent from its commit until push has taken it. So what a crash, a full lane or a failing
-//! push left behind is found here, about a second late. It may be handed on twice, and devices know what they
-//! have. A message that cannot be read is left to the inbox, so that it does not stand before the others.
+//! A row of a single chat or a super group keeps its intent from its commit until push has taken it. So what a crash,
+//! a full lane or a failing push left behind is found here, about a second late. It may be handed on twice, and
+//! devices know what they have. A row that cannot be read is left to who asks for it, so that it does not stand
+//! before the others. What consumer has to fan out is found by consumer's own sweep.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backends::broker::{Broker, Record, Topic};
 use backends::mailbox;
-use backends::store::{Intent, Store};
-use bytes::Bytes;
+use backends::store::{Intent, IntentLane, Store};
 use metrics::Counter;
-use protocol::ConversationId;
 use runtime::clock::now_ms;
 use runtime::lifecycle::Stop;
 use tokio::sync::mpsc;
@@ -27,7 +24,6 @@ const ANSWER_CALLS_MAX: usize = 100;
 /// Hands on again what is older than it should be.
 pub(crate) struct Sweep {
     store: Arc<dyn Store>,
-    broker: Arc<dyn Broker>,
     hand_on: Arc<HandOn>,
     cleared: mpsc::Sender<u64>,
     age: Duration,
@@ -43,13 +39,11 @@ impl Sweep {
     pub(crate) fn new(
         config: &Config,
         store: Arc<dyn Store>,
-        broker: Arc<dyn Broker>,
         hand_on: Arc<HandOn>,
         cleared: mpsc::Sender<u64>,
     ) -> Self {
         Self {
             store,
-            broker,
             hand_on,
             cleared,
             age: config.sweep_age,
@@ -71,7 +65,7 @@ impl Sweep {
                 Ok(true) => self.period_behind,
                 Ok(false) => self.period,
                 Err(error) => {
-                    tracing::warn!(target: "im", ?error, "messages that were not handed on cannot be read");
+                    tracing::warn!(target: "im", ?error, "rows that were not handed on cannot be read");
                     self.period
                 }
             };
@@ -85,18 +79,13 @@ impl Sweep {
     /// Takes one look; answers whether there is more to be done at once.
     async fn sweep(&self) -> backends::Result<bool> {
         let age_ms = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX);
-        let intents = self.store.intents(now_ms().saturating_sub(age_ms), self.intents_max).await?;
+        let intents =
+            self.store.intents(IntentLane::Push, now_ms().saturating_sub(age_ms), self.intents_max).await?;
         let full = intents.len() >= self.intents_max;
         let mut handed_count = 0;
-        let mut for_consumer = Vec::new();
         for intent in intents {
-            if intent.inboxes.is_empty() {
-                for_consumer.push(intent);
-            } else {
-                handed_count += u64::from(self.hand_on(intent).await);
-            }
+            handed_count += u64::from(self.hand_on(intent).await);
         }
-        handed_count += self.hint(for_consumer).await;
         if handed_count > 0 {
             self.swept.increment(handed_count);
             tracing::info!(target: "im", count = handed_count, "handed on what was left lying");
@@ -106,44 +95,19 @@ impl Sweep {
 
     async fn hand_on(&self, intent: Intent) -> bool {
         match mailbox::message_of(&intent.message) {
-            Ok(message) => self.hand_on.hand(&Arc::new(message), intent.inboxes).await,
+            Ok(message) => {
+                self.hand_on.hand(&Arc::new(message), intent.message.fan_out, intent.inboxes).await
+            }
             Err(error) => {
                 let message_id = intent.message.message_id;
                 let begun = self.hand_on.flights().begin(message_id);
                 if begun {
-                    tracing::error!(target: "im", ?error, message_id, "a message is not handed on");
+                    tracing::error!(target: "im", ?error, message_id, "a row is not handed on");
                     let _ = self.cleared.send(message_id).await;
                 }
                 begun
             }
         }
-    }
-
-    /// Tells consumer which conversations have messages without inboxes; answers how many messages they were.
-    async fn hint(&self, intents: Vec<Intent>) -> u64 {
-        let flights = self.hand_on.flights();
-        let begun: Vec<Intent> =
-            intents.into_iter().filter(|intent| flights.begin(intent.message.message_id)).collect();
-        if begun.is_empty() {
-            return 0;
-        }
-        let conversations: HashSet<&ConversationId> =
-            begun.iter().map(|intent| &intent.message.conversation).collect();
-        let record = |conversation: &ConversationId| Record {
-            key: Bytes::copy_from_slice(conversation.as_str().as_bytes()),
-            value: Bytes::new(),
-        };
-        let records = conversations.into_iter().map(record).collect();
-        let message_ids: Vec<u64> = begun.iter().map(|intent| intent.message.message_id).collect();
-        if let Err(error) = self.broker.publish(Topic::Fanout, records).await {
-            tracing::warn!(target: "im", ?error, count = begun.len(), "consumer was not told of messages");
-            flights.end(&message_ids);
-            return 0;
-        }
-        for message_id in &message_ids {
-            let _ = self.cleared.send(*message_id).await;
-        }
-        message_ids.len() as u64
     }
 }
 

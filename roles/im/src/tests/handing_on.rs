@@ -1,13 +1,12 @@
 //! From the commit to push: in order, and nothing is lost on the way.
 
-use backends::broker::Topic;
-use backends::mailbox;
 use futures_util::future::join_all;
 
 use super::*;
 
 fn text(words: &str) -> Bytes {
-    mailbox::encode_content(&to_user("bob"), &Content::Text(words.to_owned()))
+    let content = Some(Content::Text(words.to_owned()).into());
+    mailbox::encode_content(&Message { to: Some(to_user("bob")), content, ..Message::default() })
 }
 
 #[tokio::test]
@@ -26,7 +25,7 @@ async fn both_users_are_pushed_to_and_the_intent_is_removed() {
     assert_eq!(of("alice").except, Some(ConnectionId(77)), "its reply carried the seq");
     assert!(Arc::ptr_eq(&of("alice").message, &of("bob").message), "the body was copied");
     let page = running.im().page(&user("bob"), 2, 0, 1).await.unwrap();
-    let stored = protocol::client::Message { inbox_seq: None, ..page.messages[0].clone() };
+    let stored = Message { inbox_seq: None, ..page.messages[0].clone() };
     assert_eq!((&*of("bob").message, stored.message_id), (&stored, reply.message_id));
 }
 
@@ -124,17 +123,6 @@ async fn a_message_that_cannot_be_read_does_not_keep_others_back() {
     assert!(push.seqs_of("bob").iter().all(|inbox_seq| *inbox_seq == 2));
     let page = running.im().page(&user("bob"), 1, 0, 10).await.unwrap();
     assert_eq!((page.messages.len(), page.messages[0].inbox_seq, page.next), (1, Some(2), 0));
-}
-
-#[tokio::test]
-async fn a_message_without_inboxes_is_handed_to_consumer() {
-    let backends = Backends::open().await;
-    backends.store_unhanded(vec![text("one"), text("two")], &[]).await;
-    let _running = backends.start(hurried(), &Arc::new(Remembering::new()));
-    let mut subscription = backends.broker.subscribe(Topic::Fanout, "consumer").await.unwrap();
-    let delivered = subscription.next(10).await.unwrap();
-    assert_eq!(&delivered[0].key[..], b"single:5:alice:bob");
-    backends.until_no_intents().await;
 }
 
 #[tokio::test]

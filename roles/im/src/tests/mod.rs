@@ -1,89 +1,54 @@
-//! im on the embedded store, with a push that remembers what it was given.
+//! im on the embedded store, with a push and a broker that remember what they were given.
+
+/// Asks in a user's name and answers the reply of the request's name.
+macro_rules! ask {
+    ($running:expr, $who:expr, $kind:ident, $request:expr) => {
+        match $running.ask($who, RequestKind::$kind($request)).await {
+            Ok(ReplyKind::$kind(reply)) => Ok(reply),
+            Ok(reply) => panic!("the reply is of another request: {reply:?}"),
+            Err(error) => Err(error),
+        }
+    };
+}
 
 mod api;
+mod blocks;
+mod conversations;
+mod group_sync;
+mod groups;
 mod handing_on;
+mod histories;
 mod offline;
+mod presence;
+mod recall;
+mod receipts;
+mod remembering;
 mod sends;
+mod super_groups;
+mod typing;
 mod watched_store;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use backends::broker::Broker;
 use backends::cache::Cache;
-use backends::store::{Append, Intent, Store};
+use backends::mailbox;
+use backends::store::{Append, FanOut, Guard, Intent, IntentLane, OutboxRange, Outcome, Store};
 use bytes::Bytes;
-use contracts::im::{Im, SendRequest};
-use contracts::push::{Outcome, Push, StoredPush};
+use contracts::im::{Asker, Im, SendRequest};
 use contracts::{Error, Kind, Result};
-use parking_lot::Mutex;
-use protocol::client::{SendReply, Target, target};
+use protocol::client::{self, GroupCreate, Message, SendReply, Target, target};
+use protocol::codec::{ReplyKind, RequestKind};
 use protocol::message::Content;
-use protocol::operation::Operation;
-use protocol::{ConnectionId, ConversationId, Identifier, UserId};
+use protocol::{Code, ConnectionId, ConversationId, DeviceId, GroupId, Identifier, UserId};
 use runtime::clock::now_ms;
 use runtime::lifecycle::Stop;
 use tempfile::TempDir;
-use tokio::sync::watch;
 
-use crate::{Config, Deps, Service, start};
+use crate::{Config, Deps, Service, SingleChatRule, start};
+use remembering::{Did, Remembering, RememberingBroker};
 use watched_store::WatchedStore;
-
-/// A push that remembers, and fails or waits where it is told to.
-struct Remembering {
-    taken: watch::Sender<Vec<StoredPush>>,
-    /// Calls wait while it is false.
-    open: watch::Sender<bool>,
-    /// Calls fail while it is set.
-    failure: Mutex<Option<Kind>>,
-    /// Calls that carry one of these users fail as internal.
-    poisoned: HashSet<UserId>,
-}
-
-impl Remembering {
-    fn new() -> Self {
-        let (taken, open) = (watch::Sender::new(Vec::new()), watch::Sender::new(true));
-        Self { taken, open, failure: Mutex::new(None), poisoned: HashSet::new() }
-    }
-
-    /// What was taken for a user: inbox seqs in the order they came.
-    fn seqs_of(&self, name: &str) -> Vec<u64> {
-        let taken = self.taken.borrow();
-        taken.iter().filter(|push| push.user.as_str() == name).map(|push| push.inbox_seq).collect()
-    }
-
-    /// Waits until what was taken is as wanted.
-    async fn until(&self, wanted: impl FnMut(&Vec<StoredPush>) -> bool) {
-        let mut taken = self.taken.subscribe();
-        let waited = tokio::time::timeout(Duration::from_secs(20), taken.wait_for(wanted)).await;
-        assert!(waited.is_ok(), "push never got what was wanted");
-    }
-}
-
-#[async_trait]
-impl Push for Remembering {
-    async fn push_stored(&self, pushes: Vec<StoredPush>) -> Result<()> {
-        self.open.subscribe().wait_for(|open| *open).await.unwrap();
-        if let Some(kind) = *self.failure.lock() {
-            return Err(Error::new(kind, "push fails in this test"));
-        }
-        if pushes.iter().any(|push| self.poisoned.contains(&push.user)) {
-            return Err(Error::new(Kind::Internal, "push cannot take this user in this test"));
-        }
-        self.taken.send_modify(|taken| taken.extend(pushes));
-        Ok(())
-    }
-
-    async fn push_to_users(&self, _: Vec<UserId>, _: Operation, _: Bytes) -> Result<Vec<Outcome>> {
-        unreachable!("im pushes no operations")
-    }
-
-    async fn push_to_keys(&self, _: Vec<String>, _: Operation, _: Bytes) -> Result<Vec<Outcome>> {
-        unreachable!("im pushes no operations")
-    }
-}
 
 /// A folder with the embedded backends.
 struct Backends {
@@ -108,14 +73,14 @@ impl Backends {
         let deps = Deps {
             store: self.store.clone(),
             cache: self.cache.clone(),
-            broker: self.broker.clone(),
+            broker: Arc::new(RememberingBroker { broker: self.broker.clone(), push: push.clone() }),
             push: push.clone(),
             stop: stop.clone(),
         };
         Running { service: start(config, deps), stop }
     }
 
-    /// Waits until no message waits to be handed on.
+    /// Waits until no row waits to be handed to push.
     async fn until_no_intents(&self) {
         let mut left = Vec::new();
         for _ in 0..2_000 {
@@ -129,7 +94,43 @@ impl Backends {
     }
 
     async fn intents(&self) -> Vec<Intent> {
-        self.store.intents(now_ms() + 60_000, 10_000).await.unwrap()
+        self.store.intents(IntentLane::Push, now_ms() + 60_000, 10_000).await.unwrap()
+    }
+
+    /// The rows of a group that wait for consumer.
+    async fn waiting_for_consumer(&self) -> Vec<u64> {
+        let intents = self.store.intents(IntentLane::FanOut, now_ms() + 60_000, 10_000).await.unwrap();
+        intents.into_iter().map(|intent| intent.message.seq).collect()
+    }
+
+    /// Does what consumer does: writes the rows of a group into inboxes, as far as they are fanned out.
+    async fn fan_out(&self, group: &str) {
+        let conversation = conversation(group);
+        for row in self.rows_of(group).await {
+            if row.1 != FanOut::OnWrite {
+                break;
+            }
+            let users = self.store.receivers(&conversation, row.0.seq).await.unwrap();
+            if self.store.fanned_out_to(&conversation).await.unwrap() < row.0.seq {
+                self.store.fan_out(&conversation, row.0.seq, users).await.unwrap();
+                let advanced = self.store.advance_fanned_out(&conversation, row.0.seq - 1, row.0.seq).await;
+                assert!(advanced.unwrap());
+            }
+            self.store.clear_intents(IntentLane::FanOut, vec![row.0.message_id]).await.unwrap();
+        }
+    }
+
+    /// The rows of a group's outbox.
+    async fn rows_of(&self, group: &str) -> Vec<(Message, FanOut)> {
+        let range = OutboxRange { conversation: conversation(group), begin: 1, end: 0 };
+        let page = self.store.outbox_pages(&[range], 1_000).await.unwrap().remove(0);
+        let rows = page.rows.iter().map(|row| (mailbox::message_of(row).unwrap(), row.fan_out));
+        rows.collect()
+    }
+
+    /// The kinds of the rows of a group's outbox; empty for a message.
+    async fn kinds_of(&self, group: &str) -> Vec<String> {
+        self.rows_of(group).await.into_iter().map(|(row, _)| row.kind.unwrap_or_default()).collect()
     }
 
     /// Stores messages from alice to bob as a process that ended right after the commit.
@@ -142,10 +143,15 @@ impl Backends {
             client_message_id: format!("lying-{index}"),
             time_ms: now_ms() - 5_000,
             content,
+            counted: true,
+            mentions: Vec::new(),
+            mention_all: false,
+            replaces: None,
+            guard: Guard::None,
             inboxes: inboxes.to_vec(),
         };
-        for appended in self.store.append(contents.into_iter().enumerate().map(append).collect()).await {
-            appended.unwrap();
+        for outcome in self.store.append(contents.into_iter().enumerate().map(append).collect()).await {
+            assert!(matches!(outcome, Ok(Outcome::Written(_))), "{outcome:?}");
         }
     }
 }
@@ -163,6 +169,25 @@ impl Running {
 
     async fn say(&self, from: &str, to: &str, id: &str) -> Result<SendReply> {
         self.im().send(request(from, to_user(to), id, "hi")).await
+    }
+
+    async fn say_in(&self, group: &str, from: &str, id: &str) -> Result<SendReply> {
+        self.im().send(request(from, to_group(group), id, "hi")).await
+    }
+
+    async fn ask(&self, who: &str, request: RequestKind) -> Result<ReplyKind> {
+        self.im().ask(asker(who), request).await
+    }
+
+    /// Makes a group; the first of the members is its owner.
+    async fn group(&self, group: &str, members: &[&str], kind: &str) {
+        let request = GroupCreate {
+            group: group.to_owned(),
+            members: members[1..].iter().map(|name| (*name).to_owned()).collect(),
+            kind: kind.to_owned(),
+            ..GroupCreate::default()
+        };
+        ask!(self, members[0], GroupCreate, request).unwrap();
     }
 
     /// Stops, and waits until all tasks have ended.
@@ -186,12 +211,34 @@ fn hurried() -> Config {
     }
 }
 
+/// A configuration under which nothing is swept but what lay there before.
+fn unswept() -> Config {
+    Config { sweep_period: Duration::from_secs(600), ..Config::default() }
+}
+
 fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
 }
 
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn conversation(group: &str) -> ConversationId {
+    ConversationId::group(&GroupId::new(group).unwrap())
+}
+
+fn asker(name: &str) -> Asker {
+    let device = Some(DeviceId::new("phone").unwrap());
+    Asker { user: user(name), device, connection: Some(ConnectionId(77)) }
+}
+
 fn to_user(name: &str) -> Target {
     Target { target: Some(target::Target::User(name.to_owned())) }
+}
+
+fn to_group(name: &str) -> Target {
+    Target { target: Some(target::Target::Group(name.to_owned())) }
 }
 
 fn to_room(name: &str) -> Target {
@@ -199,11 +246,22 @@ fn to_room(name: &str) -> Target {
 }
 
 fn request(from: &str, to: Target, id: &str, text: &str) -> SendRequest {
-    SendRequest {
-        sender: user(from),
-        connection: ConnectionId(77),
-        to,
+    let send = client::Send {
+        to: Some(to),
         client_message_id: id.to_owned(),
-        content: Content::Text(text.to_owned()),
+        content: Some(Content::Text(text.to_owned()).into()),
+        ..client::Send::default()
+    };
+    SendRequest { sender: user(from), connection: ConnectionId(77), send }
+}
+
+/// The code with which something was refused.
+fn code_of<T: std::fmt::Debug>(result: Result<T>) -> Code {
+    match result {
+        Ok(answer) => panic!("it was not refused: {answer:?}"),
+        Err(error) => match error.kind() {
+            Kind::Refused(code) => code,
+            kind => panic!("it was not refused but failed, {kind:?}: {error}"),
+        },
     }
 }

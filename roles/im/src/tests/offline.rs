@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use contracts::im::{Position, Resumed};
 use futures_util::future::join_all;
-use protocol::{Code, DeviceId};
+use protocol::client::{GroupUpdate, Recall};
 
 use super::*;
 
@@ -28,7 +28,7 @@ async fn bob_with(backends: &Backends, count: u64) -> Running {
 
 async fn resume(running: &Running, device_name: &str, stated: Option<u64>) -> (u64, u64, u64) {
     let resumed = running.im().resume(&user("bob"), &device(device_name), stated).await.unwrap();
-    let Resumed { inbox_top, acked_up_to, held_up_to } = resumed;
+    let Resumed { inbox_top, acked_up_to, held_up_to, .. } = resumed;
     (inbox_top, acked_up_to, held_up_to)
 }
 
@@ -144,4 +144,29 @@ async fn a_top_rises_in_the_cache_with_what_is_stored() {
     running.say("alice", "bob", "c-1").await.unwrap();
     push.until(|taken| taken.len() == 2).await;
     assert_eq!(running.im().inbox_tops(&[user("bob")]).await.unwrap(), [1]);
+}
+
+#[tokio::test]
+async fn rows_that_are_no_messages_stand_in_pages_with_their_kind() {
+    let backends = Backends::open().await;
+    let running = backends.start(unswept(), &Arc::new(Remembering::new()));
+    running.group("team", &["alice", "bob"], "").await;
+    running.say_in("team", "alice", "c-1").await.unwrap();
+    let update =
+        GroupUpdate { group: "team".to_owned(), name: Some("Crew".to_owned()), ..GroupUpdate::default() };
+    ask!(running, "alice", GroupUpdate, update).unwrap();
+    let recall = Recall { conversation: "group:team".to_owned(), seq: 2 };
+    ask!(running, "alice", Recall, recall).unwrap();
+    backends.fan_out("team").await;
+    let page = running.im().page(&user("bob"), 1, 0, 10).await.unwrap();
+    let row = |row: &Message| (row.inbox_seq, row.seq, row.kind.clone().unwrap_or_default(), row.target);
+    let rows: Vec<_> = page.messages.iter().map(row).collect();
+    let expected = [
+        (Some(1), 2, String::new(), None),
+        (Some(2), 3, "updated".to_owned(), None),
+        (Some(3), 4, "recalled".to_owned(), Some(2)),
+    ];
+    assert_eq!(rows, expected);
+    assert_eq!((page.messages[0].recalled, &page.messages[0].content), (Some(true), &None));
+    assert!(page.messages.iter().all(|row| row.group.as_deref() == Some("team") && row.to.is_none()));
 }

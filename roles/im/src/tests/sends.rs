@@ -4,7 +4,6 @@ use backends::broker::Topic;
 use contracts::push::Record;
 use futures_util::future::join_all;
 use prost::Message as _;
-use protocol::Code;
 use protocol::client::Custom;
 
 use super::*;
@@ -75,24 +74,37 @@ async fn messages_sent_without_waiting_are_stored_in_their_order() {
 async fn what_cannot_be_sent_is_refused_and_not_stored() {
     let backends = Backends::open().await;
     let running = backends.start(Config::default(), &Arc::new(Remembering::new()));
-    let group = Target { target: Some(target::Target::Group("g".to_owned())) };
-    let custom = Content::Custom(Custom { r#type: String::new(), body: Bytes::new() });
+    let with = |change: fn(&mut client::Send)| {
+        let mut request = request("alice", to_user("bob"), "c", "hi");
+        change(&mut request.send);
+        request
+    };
+    let custom = |send: &mut client::Send| {
+        send.content = Some(Content::Custom(Custom { r#type: String::new(), body: Bytes::new() }).into());
+    };
     let refused = [
         (request("alice", to_user("bob"), "", "hi"), Code::InvalidArgument),
         (request("alice", to_user("bob"), &"x".repeat(65), "hi"), Code::InvalidArgument),
+        (request("alice", to_user("bob"), "\u{1}recall:1", "hi"), Code::InvalidArgument),
         (request("alice", to_user("bob"), "c", ""), Code::InvalidArgument),
         (request("alice", to_user("bob"), "c", &"x".repeat(5_001)), Code::TooLarge),
-        (SendRequest { content: custom, ..request("alice", to_user("bob"), "c", "") }, Code::InvalidArgument),
+        (with(custom), Code::InvalidArgument),
+        (with(|send| send.content = None), Code::InvalidArgument),
+        (with(|send| send.to = None), Code::InvalidArgument),
+        (with(|send| send.mentions = vec![String::new()]), Code::InvalidArgument),
+        (with(|send| send.mentions = names(&["bob", "bob"])), Code::InvalidArgument),
+        (with(|send| send.mentions = (0..101).map(|id| format!("u{id}")).collect()), Code::InvalidArgument),
         (request("alice", to_user("0"), "c", "hi"), Code::InvalidArgument),
         (request("alice", to_user(""), "c", "hi"), Code::InvalidArgument),
         (request("alice", to_room("a\nb"), "c", "hi"), Code::InvalidArgument),
+        (request("alice", to_group(""), "c", "hi"), Code::InvalidArgument),
         (request("alice", Target { target: None }, "c", "hi"), Code::InvalidArgument),
-        (request("alice", group, "c", "hi"), Code::Unsupported),
+        (request("alice", to_group("g"), "c", "hi"), Code::NotFound),
     ];
     for (request, code) in refused {
-        let to = request.to.clone();
+        let shown = format!("{:?}", request.send).chars().take(120).collect::<String>();
         let error = running.im().send(request).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Refused(code), "{to:?}: {error}");
+        assert_eq!(error.kind(), Kind::Refused(code), "{shown}: {error}");
     }
     assert_eq!(running.im().inbox_tops(&[user("alice"), user("bob")]).await.unwrap(), [0, 0]);
     let longest = "x".repeat(64);
@@ -121,4 +133,61 @@ async fn a_message_to_a_room_goes_to_the_topic_and_is_not_stored() {
     let direct = running.say("alice", "bob", "c-2").await.unwrap();
     assert_eq!(direct.inbox_seq, Some(1));
     assert!(direct.message_id > reply.message_id);
+}
+
+#[tokio::test]
+async fn a_message_keeps_whom_it_means_and_what_it_answers() {
+    let backends = Backends::open().await;
+    let running = backends.start(Config::default(), &Arc::new(Remembering::new()));
+    running.say("alice", "bob", "c-1").await.unwrap();
+    let mut answer = request("bob", to_user("alice"), "c-2", "yes");
+    answer.send.mentions = names(&["alice"]);
+    answer.send.reply_to = 1;
+    running.im().send(answer).await.unwrap();
+    let page = running.im().page(&user("alice"), 2, 0, 10).await.unwrap();
+    let [message] = &page.messages[..] else { panic!("{page:?}") };
+    assert_eq!(
+        (&message.mentions, message.reply_to, message.mention_all),
+        (&names(&["alice"]), Some(1), None)
+    );
+}
+
+#[tokio::test]
+async fn who_is_blocked_cannot_write_and_who_blocks_can() {
+    let backends = Backends::open().await;
+    let running = backends.start(Config::default(), &Arc::new(Remembering::new()));
+    running.say("alice", "bob", "c-1").await.unwrap();
+    ask!(running, "bob", Block, client::Block { user: "alice".to_owned() }).unwrap();
+    assert_eq!(code_of(running.say("alice", "bob", "c-2").await), Code::Blocked);
+    assert_eq!(running.say("alice", "bob", "c-1").await.unwrap().seq, 1, "the first answer stays");
+    running.say("bob", "alice", "c-1").await.unwrap();
+    assert_eq!(running.im().page(&user("bob"), 1, 0, 10).await.unwrap().top, 2);
+    ask!(running, "bob", Unblock, client::Unblock { user: "alice".to_owned() }).unwrap();
+    running.say("alice", "bob", "c-2").await.unwrap();
+}
+
+#[tokio::test]
+async fn where_the_business_begins_conversations_a_client_only_goes_on() {
+    let backends = Backends::open().await;
+    let config = Config { single_chat: SingleChatRule::Existing, ..Config::default() };
+    let running = backends.start(config, &Arc::new(Remembering::new()));
+    assert_eq!(code_of(running.say("alice", "bob", "c-1").await), Code::NotAllowed);
+    let begin = br#"{"from":"shop","to":{"user":"alice"},"text":"welcome"}"#;
+    let (status, reply) = api::post(&running, std::str::from_utf8(begin).unwrap()).await;
+    assert_eq!(status, 200, "{reply}");
+    assert_eq!(running.say("alice", "shop", "c-2").await.unwrap().seq, 2);
+}
+
+#[tokio::test]
+async fn a_request_about_a_connection_is_not_ims() {
+    let backends = Backends::open().await;
+    let running = backends.start(Config::default(), &Arc::new(Remembering::new()));
+    for request in [
+        RequestKind::Heartbeat(client::Heartbeat {}),
+        RequestKind::Sync(client::Sync::default()),
+        RequestKind::Unwatch(client::Unwatch::default()),
+        RequestKind::Send(client::Send::default()),
+    ] {
+        assert_eq!(code_of(running.ask("alice", request).await), Code::UnknownRequest);
+    }
 }

@@ -1,0 +1,76 @@
+//! The super groups of a user, and where they stand: what a proxy needs to put a connection into their rooms, and to
+//! tell it with a heartbeat that something is missing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backends::cache::Cache;
+use backends::store::Store;
+use contracts::Result;
+use contracts::im::SuperGroup;
+use protocol::limits::SUPER_GROUPS_PER_USER_MAX;
+use protocol::{ConversationId, UserId};
+
+use crate::failure;
+
+/// Super groups that are read at once.
+const PAGE: usize = 500;
+
+/// Reads where super groups stand.
+pub(crate) struct SuperGroups {
+    store: Arc<dyn Store>,
+    cache: Arc<dyn Cache>,
+    top_age_max: Duration,
+}
+
+impl SuperGroups {
+    /// Reads this store, and this cache where it is not older than `top_age_max`.
+    pub(crate) fn new(store: Arc<dyn Store>, cache: Arc<dyn Cache>, top_age_max: Duration) -> Self {
+        Self { store, cache, top_age_max }
+    }
+
+    /// The super groups of a user, up to as many as a user may join. Who was let into more by others is in the rooms
+    /// of the first of them, and asks for the rest.
+    pub(crate) async fn of_user(&self, user: &UserId) -> Result<Vec<SuperGroup>> {
+        let mut found = Vec::new();
+        let mut after: Option<ConversationId> = None;
+        while found.len() < SUPER_GROUPS_PER_USER_MAX {
+            let page = self.store.super_groups(user, after.as_ref(), PAGE).await;
+            let page = page.map_err(failure::of_backend)?;
+            let full = page.len() >= PAGE;
+            after = page.last().map(|(conversation, _)| conversation.clone());
+            found.extend(page.into_iter().filter_map(|(conversation, standing)| {
+                Some(SuperGroup { group: conversation.group_id()?, version: standing.joined })
+            }));
+            if !full {
+                break;
+            }
+        }
+        found.truncate(SUPER_GROUPS_PER_USER_MAX);
+        Ok(found)
+    }
+
+    /// The highest seq of each conversation, from the cache where it is fresh there.
+    pub(crate) async fn tops(&self, conversations: &[ConversationId]) -> Result<Vec<u64>> {
+        let cached = match self.cache.outbox_tops(conversations, self.top_age_max).await {
+            Ok(cached) if cached.len() == conversations.len() => cached,
+            Ok(_) => vec![None; conversations.len()],
+            Err(error) => {
+                tracing::debug!(target: "im", ?error, "tops of conversations are read from the store");
+                vec![None; conversations.len()]
+            }
+        };
+        let missing = conversations.iter().zip(&cached).filter(|(_, top)| top.is_none());
+        let missing: Vec<ConversationId> = missing.map(|(conversation, _)| conversation.clone()).collect();
+        if missing.is_empty() {
+            return Ok(cached.into_iter().flatten().collect());
+        }
+        let read = self.store.outbox_tops(&missing).await.map_err(failure::of_backend)?;
+        let tops: Vec<(ConversationId, u64)> = missing.into_iter().zip(read.iter().copied()).collect();
+        if let Err(error) = self.cache.raise_outbox_tops(&tops).await {
+            tracing::debug!(target: "im", ?error, "tops of conversations were not raised");
+        }
+        let mut read = read.into_iter();
+        Ok(cached.into_iter().map(|top| top.or_else(|| read.next()).unwrap_or(0)).collect())
+    }
+}
