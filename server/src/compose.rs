@@ -269,9 +269,10 @@ impl Roles<'_> {
         let deps = router::Deps {
             server: self.server.clone(),
             discovery: discovery.clone(),
+            broker: broker.clone(),
             stop: router_stop.clone(),
         };
-        let router = router::start(router::Config::default(), deps)
+        let router = router::start(router_config(settings), deps)
             .await
             .map_err(|error| failure("the router does not start", &error))?;
 
@@ -312,6 +313,7 @@ impl Roles<'_> {
         let consumer_stop = Stop::new();
         let deps = consumer::Deps {
             store: store.clone(),
+            cache: cache.clone(),
             broker: broker.clone(),
             push,
             stop: consumer_stop.clone(),
@@ -452,6 +454,15 @@ fn proxy_config(settings: &Settings) -> proxy::Config {
     }
 }
 
+fn router_config(settings: &Settings) -> router::Config {
+    let devices = match settings.text("router.devices") {
+        "platform" => router::DeviceRule::OnePerPlatform,
+        "single" => router::DeviceRule::Single,
+        _ => router::DeviceRule::All,
+    };
+    router::Config { devices, ..router::Config::default() }
+}
+
 fn push_config(settings: &Settings) -> push::Config {
     push::Config { proxy_deadline: settings.duration("push.proxy_time_limit"), ..push::Config::default() }
 }
@@ -476,6 +487,12 @@ fn im_config(settings: &Settings) -> im::Config {
         sweep_period: settings.duration("im.sweep_period"),
         sweep_age: settings.duration("im.sweep_age"),
         answer_kept: settings.duration("im.answer_kept"),
+        group_members_max: settings.integer("im.group_members_max"),
+        recall_time_limit: settings.duration("im.recall_time_limit"),
+        single_chat: match settings.text("im.single_chat") {
+            "existing" => im::SingleChatRule::Existing,
+            _ => im::SingleChatRule::Anyone,
+        },
         ..im::Config::default()
     }
 }
@@ -507,7 +524,10 @@ mod tests {
         assert_eq!(proxy.merge_budget, default.merge_budget);
         let logic = logic_config(&settings);
         assert_eq!((logic.heartbeat.as_secs(), logic.heartbeat_max), (240, 2));
-        assert_eq!(im_config(&settings).answer_kept, im::Config::default().answer_kept);
+        let (im, default) = (im_config(&settings), im::Config::default());
+        assert_eq!((im.answer_kept, im.recall_time_limit), (default.answer_kept, default.recall_time_limit));
+        assert_eq!((im.group_members_max, im.single_chat), (default.group_members_max, default.single_chat));
+        assert_eq!(router_config(&settings).devices, router::Config::default().devices);
         assert_eq!(push_config(&settings).proxy_deadline, push::Config::default().proxy_deadline);
         assert_eq!(proxy_metadata(&settings)["weight"], "10");
         assert!(server_id(&settings).to_string().len() > 9);

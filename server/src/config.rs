@@ -193,16 +193,23 @@ const KEYS: &[Key] = &[
         "store.url",
         Kind::Url,
         "embedded:",
-        "Messages, inboxes and positions. `embedded:` alone lies below the data folder.",
+        "Messages, inboxes, groups and positions. `embedded:` alone lies below the data folder.",
     ),
     key("cache.url", Kind::Url, "embedded:", "What can be lost."),
     key(
         "broker.url",
         Kind::Url,
         "embedded:",
-        "Topics `push` and `fanout`. `embedded:` alone lies below the data folder.",
+        "Topics `push`, `fanout` and `presence`. `embedded:` alone lies below the data folder.",
     ),
     key("discovery.url", Kind::Url, "embedded:", "Which process holds which role."),
+    key(
+        "router.devices",
+        Kind::Choice(&["all", "platform", "single"]),
+        "all",
+        "Which devices of a user may be connected at once: all of them, one of each platform, or one. The \
+         newest stays; another is closed with code 4504 and does not come back.",
+    ),
     key(
         "push.proxy_time_limit",
         time(Duration::from_millis(10), Duration::from_secs(60)),
@@ -214,6 +221,26 @@ const KEYS: &[Key] = &[
         integer(0, 1023),
         "0",
         "Tells the message ids of this process from those of another. Two processes never share a number.",
+    ),
+    key(
+        "im.group_members_max",
+        integer(2, 2_000),
+        "500",
+        "Members of a group. One that grows beyond it becomes a super group, whose messages are written once \
+         and not into each member's inbox.",
+    ),
+    key(
+        "im.single_chat",
+        Kind::Choice(&["anyone", "existing"]),
+        "anyone",
+        "To whom a user may write: to anyone who has not blocked the user, or only in a chat that was begun \
+         through the server API.",
+    ),
+    key(
+        "im.recall_time_limit",
+        time(Duration::ZERO, Duration::from_secs(30 * 24 * 3600)),
+        "2m",
+        "How long the sender may recall a message. Owner and admins of a group always may.",
     ),
     key(
         "im.sweep_period",

@@ -20,7 +20,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::failure::Failure;
 use crate::command::output::note;
-use crate::command::{bench, chat, push, serve, sub, token};
+use crate::command::{ask, bench, chat, push, serve, sub, token};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -41,6 +41,8 @@ enum Command {
     Chat(chat::Args),
     Push(push::Args),
     Sub(sub::Args),
+    #[command(flatten)]
+    Ask(ask::Command),
     Bench(bench::Args),
 }
 
@@ -73,6 +75,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Chat(args) => block_on(chat::run(args))?.map(done),
         Command::Push(args) => block_on(push::run(args))?.map(done),
         Command::Sub(args) => block_on(sub::run(args))?.map(done),
+        Command::Ask(command) => block_on(ask::run(command))?.map(done),
         Command::Bench(args) => block_on(bench::run(args))?.map(done),
     }
 }

@@ -1,5 +1,6 @@
 //! The commands of `anser`: one a file, each with its arguments and a `run`.
 
+pub(crate) mod ask;
 pub(crate) mod bench;
 pub(crate) mod chat;
 pub(crate) mod config;

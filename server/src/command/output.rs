@@ -18,13 +18,6 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Writes over the line of progress, without ending it.
-pub(crate) fn progress(text: &str) {
-    let mut err = io::stderr().lock();
-    let _ = write!(err, "\r\x1b[2K{text}");
-    let _ = err.flush();
-}
-
 /// Takes the end of a command whose reader left for its success.
 pub(crate) fn until_the_reader_leaves(result: Result<(), Failure>) -> Result<(), Failure> {
     match result {

@@ -2,17 +2,19 @@
 
 use anser_client::{Client, Event};
 use clap::Parser;
+use protocol::client::{PresencePush, UserPresence};
 
 use super::connection_notes::ConnectionNotes;
 use super::event_text;
 use super::failure::Failure;
-use super::output::{line, note, printable, until_the_reader_leaves};
+use super::output::{line, note, until_the_reader_leaves};
 
 /// Prints every push that arrives, one a line, until it is interrupted.
 ///
 /// Messages arrive as they do on a device: what this device missed comes first, and what was printed is
 /// received.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
+#[command(after_help = "Example: anser sub --as bob --watch alice --json")]
 pub(crate) struct Args {
     /// Who to be. A server without --dev takes it from the token.
     #[arg(long = "as", value_name = "USER")]
@@ -20,6 +22,9 @@ pub(crate) struct Args {
     /// A room to be in, such as live://1; may be given several times.
     #[arg(long = "room", value_name = "ROOM")]
     rooms: Vec<String>,
+    /// A user whose coming and going is printed; may be given several times.
+    #[arg(long = "watch", value_name = "USER")]
+    watched: Vec<String>,
     /// Operations of server pushes to receive, joined by commas; all of them by default.
     #[arg(long, value_name = "OPERATIONS", value_delimiter = ',')]
     accepts: Vec<i32>,
@@ -35,7 +40,8 @@ pub(crate) struct Args {
     /// The name of this device; the server keeps for each how far it received.
     #[arg(long, default_value = "sub")]
     device: String,
-    /// Prints JSON, one object a line: {"push":…}, {"room":…}, {"message":…}.
+    /// Prints JSON as on the wire, one object a line: {"push":…}, {"room":…}, {"message":…}, {"recalled":…},
+    /// {"groupEvent":…}, {"receipt":…}, {"typing":…}, {"presence":…}, {"conversation":…}, {"groupRequest":…}.
     #[arg(long)]
     json: bool,
 }
@@ -50,6 +56,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         .rooms(args.rooms.clone())
         .accepts(args.accepts.clone());
     let (client, mut events) = builder.start()?;
+    if !args.watched.is_empty() {
+        tokio::spawn(watch(client.clone(), args.watched.clone(), args.clone()));
+    }
     let mut notes = ConnectionNotes::new(&args.url, &args.user);
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     let mut left = args.count;
@@ -81,18 +90,21 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     until_the_reader_leaves(result)
 }
 
+/// Prints where the users are, and sees to it that what changes is told.
+async fn watch(client: Client, users: Vec<String>, args: Args) {
+    match client.watch(users).await {
+        Ok(reply) => {
+            for user in reply.users {
+                let UserPresence { user, online: Some(online), last_seen_ms, .. } = user else { continue };
+                let event = Event::Presence(PresencePush { user, online, last_seen_ms });
+                // Whether anybody reads on is found by the next event.
+                let _ = text(&event, &args).map(|text| line(&text));
+            }
+        }
+        Err(error) => note(&format!("nobody is watched: {error}")),
+    }
+}
+
 fn text(event: &Event, args: &Args) -> Option<String> {
-    if args.json {
-        return event_text::json(event);
-    }
-    match event {
-        Event::Message(message) => {
-            Some(format!("message {}", event_text::message(message, &args.user, None)))
-        }
-        Event::Room(message) => {
-            Some(format!("room {} {}", printable(&message.room), event_text::room_message(message)))
-        }
-        Event::Push(push) => Some(format!("push {}: {}", push.op, event_text::bytes(&push.body))),
-        Event::SyncDone(_) | Event::Gap(_) | Event::Kicked(_) | Event::State(_) => None,
-    }
+    if args.json { event_text::json(event) } else { event_text::line(event, &args.user) }
 }

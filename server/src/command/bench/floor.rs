@@ -49,8 +49,13 @@ impl Floor {
         per_second(self.appends.len(), self.seconds)
     }
 
+    /// One append and fdatasync, in milliseconds.
+    pub(crate) fn p50_ms(&self) -> f64 {
+        milliseconds(self.appends.value_at_quantile(0.5))
+    }
+
     pub(crate) fn to_text(&self) -> String {
-        let p50_ms = milliseconds(self.appends.value_at_quantile(0.5));
+        let p50_ms = self.p50_ms();
         let p99_ms = milliseconds(self.appends.value_at_quantile(0.99));
         format!(
             "p50 {p50_ms:.3} ms, p99 {p99_ms:.3} ms, {:.0}/s: {APPEND_BYTES} bytes and fdatasync, one after another",
@@ -60,7 +65,7 @@ impl Floor {
 
     pub(crate) fn to_json(&self) -> Value {
         json!({
-            "p50Ms": milliseconds(self.appends.value_at_quantile(0.5)),
+            "p50Ms": self.p50_ms(),
             "p99Ms": milliseconds(self.appends.value_at_quantile(0.99)),
             "perSecond": self.per_second(),
             "bytes": APPEND_BYTES,

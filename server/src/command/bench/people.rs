@@ -1,9 +1,9 @@
-//! Who takes part in a measurement: as many senders as receivers, each on a connection of its own.
+//! Who takes part in a measurement, each on a connection of its own.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anser_client::{Connection, Encoding, Endpoint, Error};
+use anser_client::{Connection, Encoding, Endpoint, Error, Push};
 use clap::Parser;
 use protocol::client;
 use tokio::task::JoinSet;
@@ -13,89 +13,86 @@ use super::super::failure::Failure;
 
 /// How long one person may take to connect.
 const CONNECT_WAIT: Duration = Duration::from_secs(20);
+/// Connections that are made at the same time.
+const CONNECTING_MAX: usize = 64;
 /// Above the top of any inbox, so that nothing is replayed; exact in JSON.
 const PAST_THE_TOP: u64 = (1 << 53) - 1;
 
 /// Where the server is and who is there.
 #[derive(Debug, Clone, Parser)]
-pub(crate) struct People {
-    /// How many senders; there are as many receivers.
-    #[arg(long, default_value_t = 64)]
-    pub(crate) senders: usize,
-    /// The server: ws://HOST:PORT/sub or tcp://HOST:PORT.
-    #[arg(long, default_value = "ws://127.0.0.1:3102/sub")]
-    pub(crate) url: String,
+pub(super) struct People {
+    /// The server: tcp://HOST:PORT or ws://HOST:PORT/sub. TCP costs the generator least.
+    #[arg(long, default_value = "tcp://127.0.0.1:3101")]
+    pub(super) url: String,
     /// Speaks protobuf instead of JSON over WebSocket; TCP always does.
     #[arg(long)]
-    pub(crate) protobuf: bool,
-    /// Users with their tokens, one `user token` a line: first the senders, then the receivers. Without it
-    /// they are bench-1, bench-2, …, whom a server believes under --dev.
+    pub(super) protobuf: bool,
+    /// Users with their tokens, one `user token` a line. Without it they are named by number, and a server believes
+    /// that under --dev.
     #[arg(long, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
+    pub(super) token_file: Option<PathBuf>,
 }
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Person {
-    pub(crate) user: String,
+pub(super) struct Person {
+    pub(super) user: String,
     token: String,
 }
 
-/// A person's connection, and how often to send a heartbeat on it.
-pub(crate) struct Connected {
-    pub(crate) connection: Connection,
-    pub(crate) heartbeat_every: Duration,
-}
-
 impl People {
-    /// The senders, and as many receivers.
-    pub(crate) fn list(&self) -> Result<(Vec<Person>, Vec<Person>), Failure> {
-        if self.senders == 0 {
-            return Err(Failure::usage("--senders is 0: there is nothing to measure"));
-        }
-        let mut senders = match &self.token_file {
-            Some(path) => read_tokens(path)?,
-            None => (1..=2 * self.senders)
-                .map(|number| Person { user: format!("bench-{number}"), token: String::new() })
-                .collect(),
+    /// So many people, named after the measurement.
+    pub(super) fn list(&self, name: &str, count: usize) -> Result<Vec<Person>, Failure> {
+        let Some(path) = &self.token_file else {
+            let person = |number| Person { user: format!("{name}-{number}"), token: String::new() };
+            return Ok((1..=count).map(person).collect());
         };
-        if senders.len() < 2 * self.senders {
-            let (wanted, found) = (2 * self.senders, senders.len());
-            return Err(Failure::usage(format!(
-                "the token file has {found} users; {wanted} are needed for {} senders and as many receivers",
-                self.senders
-            )));
+        let mut people = read_tokens(path)?;
+        if people.len() < count {
+            let found = people.len();
+            return Err(Failure::usage(format!("{} has {found} users; {count} are needed", path.display())));
         }
-        senders.truncate(2 * self.senders);
-        let receivers = senders.split_off(self.senders);
-        Ok((senders, receivers))
+        people.truncate(count);
+        Ok(people)
     }
 
-    /// Connects them all, in their order.
-    pub(crate) async fn connect(&self, people: &[Person]) -> Result<Vec<Connected>, Failure> {
+    /// Connects them all, in their order; what is pushed to them from then on reaches them as it is sent.
+    pub(super) async fn connect(&self, people: &[Person]) -> Result<Vec<Connection>, Failure> {
         let encoding = if self.protobuf { Encoding::Protobuf } else { Encoding::Json };
         let endpoint = Endpoint::new(&self.url, encoding)?;
-        let mut attempts = JoinSet::new();
-        for (index, person) in people.iter().cloned().enumerate() {
-            let endpoint = endpoint.clone();
-            attempts.spawn(async move { (index, connect(&endpoint, person).await) });
-        }
         let mut connected = Vec::with_capacity(people.len());
-        while let Some(attempt) = attempts.join_next().await {
-            let (index, result) = attempt.map_err(|error| Failure::failed(error.to_string()))?;
-            let connection = result.map_err(|error| {
-                let advice = "Is the server running, under --dev or with the users of --token-file?";
-                let user = &people[index].user;
-                Failure::from(error).next(&format!("This was said to {user}. {advice}"))
-            })?;
-            connected.push((index, connection));
+        for people in people.chunks(CONNECTING_MAX) {
+            let mut attempts = JoinSet::new();
+            for (index, person) in people.iter().cloned().enumerate() {
+                let endpoint = endpoint.clone();
+                attempts.spawn(async move { (index, connect(&endpoint, person).await) });
+            }
+            let mut batch = Vec::with_capacity(people.len());
+            while let Some(attempt) = attempts.join_next().await {
+                let (index, result) = attempt.map_err(|error| Failure::failed(error.to_string()))?;
+                let connection = result.map_err(|error| {
+                    let user = &people[index].user;
+                    Failure::from(error).next(&format!(
+                        "This was said to {user}. Start a server with `anser serve --dev`, or give the users of one \
+                         with --token-file; --url says where it is."
+                    ))
+                })?;
+                batch.push((index, connection));
+            }
+            batch.sort_unstable_by_key(|(index, _)| *index);
+            connected.extend(batch.into_iter().map(|(_, connection)| connection));
         }
-        connected.sort_unstable_by_key(|(index, _)| *index);
-        Ok(connected.into_iter().map(|(_, connection)| connection).collect())
+        Ok(connected)
+    }
+
+    /// Connects one of them.
+    pub(super) async fn connect_one(&self, person: &Person) -> Result<Connection, Failure> {
+        let mut connections = self.connect(std::slice::from_ref(person)).await?;
+        connections.pop().ok_or_else(|| Failure::failed("nobody was connected"))
     }
 }
 
-async fn connect(endpoint: &Endpoint, person: Person) -> Result<Connected, Error> {
+async fn connect(endpoint: &Endpoint, person: Person) -> Result<Connection, Error> {
     let auth = client::Auth {
         token: person.token,
         user: person.user,
@@ -106,10 +103,10 @@ async fn connect(endpoint: &Endpoint, person: Person) -> Result<Connected, Error
     };
     let attempt = async {
         let mut connection = Connection::open(endpoint).await?;
-        let reply = connection.auth(auth).await?;
-        // Half of what the server asks for, since it is not looked at all the time.
-        let heartbeat_every = Duration::from_millis((reply.heartbeat_ms / 2).max(1000));
-        Ok(Connected { connection, heartbeat_every })
+        connection.auth(auth).await?;
+        // Until then what is pushed only says that there is more to be replayed.
+        while !matches!(connection.next_push().await?, Push::SyncDone(_)) {}
+        Ok(connection)
     };
     let late = |_| Err(Error::Timeout { what: "connecting".to_owned(), after: CONNECT_WAIT });
     timeout(CONNECT_WAIT, attempt).await.unwrap_or_else(late)
