@@ -4,7 +4,7 @@ use contracts::im::Asker;
 use protocol::code::Code;
 use protocol::codec::{ReplyKind, RequestKind};
 
-use super::ReplyTo;
+use super::{ReplyTo, failure};
 use crate::connection::ConnectionRef;
 use crate::shard::Shard;
 
@@ -13,10 +13,35 @@ pub(super) fn ask(shard: &mut Shard, place: ConnectionRef, to: ReplyTo, request:
         return shard.refuse(place, to, Code::NotAllowed, "an anonymous connection may not ask this");
     };
     let im = shard.calls().im;
-    shard.answer_later(place, to, async move { im.ask(asker, request).await }, move |shard, reply| {
+    let is_page = is_page(&request);
+    let work = async move { im.ask(asker, request).await };
+    if !is_page {
+        return shard.answer_later(place, to, work, |_, reply| reply);
+    }
+    shard.raise_barrier(place);
+    shard.later(work, move |shard, outcome| {
+        let reply = outcome.unwrap_or_else(|error| ReplyKind::Error(failure(&error)));
         note_tops(shard, place, &reply);
-        reply
+        shard.reply(place, to, reply);
+        shard.lift_barrier(place);
     });
+}
+
+/// Tells whether the reply may be large: what comes behind such a request waits, so that a client that never reads
+/// has one page on its way.
+fn is_page(request: &RequestKind) -> bool {
+    matches!(
+        request,
+        RequestKind::SyncGroups(_)
+            | RequestKind::History(_)
+            | RequestKind::Conversations(_)
+            | RequestKind::GroupMembers(_)
+            | RequestKind::GroupRequests(_)
+            | RequestKind::GroupTops(_)
+            | RequestKind::Readers(_)
+            | RequestKind::Presence(_)
+            | RequestKind::Blocks(_)
+    )
 }
 
 /// Who asks on a connection; `None` where it is anonymous.
