@@ -1,4 +1,5 @@
-import type { Content, Message, Push, RoomMessage, Target } from "./message.js";
+import { peerOf } from "./conversation.js";
+import type { Content, GroupEvent, Message, Push, Recalled, References, RoomMessage, Target } from "./message.js";
 
 export const subprotocol = "anser.v1.json";
 
@@ -42,27 +43,27 @@ export function decodeFrame(data: unknown): Frame | undefined {
   return seq > 0 ? { kind: "reply", seq, name, body } : { kind: "push", name, body };
 }
 
+/** The contents that are made of named fields, each with what a field is when it is missing. */
+const media = { name: "", hash: "", url: "", type: "", size: 0 };
+const shapes = {
+  image: { ...media, width: 0, height: 0 },
+  audio: { ...media, durationMs: 0 },
+  video: { ...media, width: 0, height: 0, durationMs: 0, coverUrl: "" },
+  file: media,
+  location: { latitude: 0, longitude: 0, title: "", address: "" },
+} as const;
+const shapeNames = Object.keys(shapes) as (keyof typeof shapes)[];
+
 export function encodeContent(content: Content): Body {
-  if (content.image) return { image: content.image };
+  for (const name of shapeNames) if (content[name]) return { [name]: content[name] };
   if (content.custom) return { custom: { type: content.custom.type, body: toBase64(content.custom.body) } };
   return { text: content.text ?? "" };
 }
 
 function decodeContent(body: Body): Content {
-  const content: Content = {};
+  const content: Record<string, unknown> = {};
   if (typeof body.text === "string") content.text = body.text;
-  if (body.image) {
-    const image = asBody(body.image);
-    content.image = {
-      name: asString(image.name),
-      hash: asString(image.hash),
-      url: asString(image.url),
-      type: asString(image.type),
-      width: asNumber(image.width),
-      height: asNumber(image.height),
-      size: asNumber(image.size),
-    };
-  }
+  for (const name of shapeNames) if (body[name]) content[name] = decodeShape(asBody(body[name]), shapes[name]);
   if (body.custom) {
     const custom = asBody(body.custom);
     content.custom = { type: asString(custom.type), body: fromBase64(asString(custom.body)) };
@@ -70,28 +71,66 @@ function decodeContent(body: Body): Content {
   return content;
 }
 
-/** Reads a stored message as `user` sees it. */
+function decodeShape(body: Body, shape: Record<string, string | number>): Body {
+  const fields = Object.entries(shape).map(([name, missing]) => [
+    name,
+    typeof missing === "string" ? asString(body[name]) : asNumber(body[name]),
+  ]);
+  return Object.fromEntries(fields);
+}
+
+export function encodeReferences({ mentions, mentionAll, replyTo }: References): Body {
+  return {
+    ...(mentions?.length ? { mentions } : {}),
+    ...(mentionAll ? { mentionAll } : {}),
+    ...(replyTo ? { replyTo } : {}),
+  };
+}
+
+function decodeReferences(body: Body): References {
+  return encodeReferences({
+    mentions: asStrings(body.mentions),
+    mentionAll: body.mentionAll === true,
+    replyTo: asNumber(body.replyTo),
+  });
+}
+
+/** Reads a row of a conversation as `user` sees it: a message, or what happened instead. */
 export function decodeMessage(body: Body, user: string): Message {
-  const sender = asString(body.sender);
+  const sender = asString(body.sender) || asString(body.by);
   const own = sender === user;
-  const to = decodeTarget(asBody(body.to)) ?? { user };
+  const conversation = asString(body.conversation);
+  const to = typeof body.group === "string" ? { group: body.group } : decodeTarget(asBody(body.to));
+  const peer = to && !("user" in to) ? to : own && to ? to : peerOf(conversation, user) ?? { user: sender };
   const clientMessageId = asString(body.clientMessageId);
   const messageId = asString(body.messageId);
-  return {
+  const message: Message = {
     ...decodeContent(body),
+    ...decodeReferences(body),
     id: own && clientMessageId ? clientMessageId : messageId,
     status: "sent",
     own,
     sender,
-    to,
-    peer: own || !("user" in to) ? to : { user: sender },
+    to: to ?? (own ? peer : { user }),
+    peer,
     clientMessageId,
     messageId,
-    conversation: asString(body.conversation),
+    conversation,
     seq: asNumber(body.seq),
     inboxSeq: asNumber(body.inboxSeq),
     timeMs: asNumber(body.timeMs),
   };
+  if (body.recalled === true) message.recalled = true;
+  if (body.kind) addChange(message as GroupEvent & Recalled, body);
+  return message;
+}
+
+function addChange(row: GroupEvent | Recalled, body: Body): void {
+  row.kind = asString(body.kind);
+  row.by = asString(body.by);
+  if (row.kind === "recalled") (row as Recalled).target = asNumber(body.target);
+  else (row as GroupEvent).users = asStrings(body.users);
+  if (body.role) (row as GroupEvent).role = asString(body.role);
 }
 
 export function decodeRoomMessage(body: Body, nowMs: number): RoomMessage {
@@ -125,6 +164,15 @@ export function asBody(value: unknown): Body {
 
 export function asString(value: unknown): string {
   return typeof value === "string" ? value : "";
+}
+
+/** The texts in a list; what is no text is left out. */
+export function asStrings(value: unknown): string[] {
+  return asList(value).filter((entry) => typeof entry === "string");
+}
+
+export function asList(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 export function asNumber(value: unknown): number {

@@ -30,6 +30,7 @@ const closeReasons: Record<number, [code: string, message: string]> = {
   4501: ["token_rejected", "the token was refused"],
   4502: ["kicked", "the connection was ended by the server"],
   4503: ["replaced_by_device", "this device connected again elsewhere"],
+  4504: ["replaced_by_login", "the user signed in on another device"],
   4506: ["protocol_error", "the server did not understand the client"],
   4508: ["frame_too_big", "the client sent a frame that is too big"],
   4509: ["auth_timeout", "the client did not log in in time"],

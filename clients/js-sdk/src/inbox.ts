@@ -1,37 +1,36 @@
 import { backoffMs } from "./backoff.js";
 import { Timer, type Clock } from "./clock.js";
-import { asBody, asNumber, decodeMessage, type Body } from "./codec.js";
-import { aheadCountMax, holeWaitMs, pageCountMax, replayStallMs, seenCountMax } from "./limits.js";
+import { asBody, asList, asNumber, decodeMessage, type Body } from "./codec.js";
+import { aheadCountMax, holeWaitMs, pageCountMax, replayStallMs } from "./limits.js";
 import type { Message } from "./message.js";
+import type { Seen } from "./seen.js";
 
 export interface InboxOptions {
   clock: Clock;
   random: () => number;
   user: () => string;
   request: (name: string, body: object) => Promise<Body>;
+  seen: Seen;
 }
 
 export interface InboxListener {
   /**
-   * Everything up to `to` is held, and `messages` are what that added, in inbox order.
+   * Everything up to `to` is held, and `rows` are what that added, in inbox order.
    * Nothing is missing between `from`, the position before, and `to`.
    */
-  advanced(messages: Message[], from: number, to: number): void;
-  /** A message that has no place in the inbox. */
-  loose(message: Message): void;
+  advanced(rows: Message[], from: number, to: number): void;
   /** What the server had when the connection began is here. */
   caughtUp(): void;
 }
 
 /**
- * The user's box of numbered messages. It takes messages in any order and as often as they come, and hands
- * them on once each and in order. A number that is missing is asked for by one sync at a time.
+ * The user's box of numbered rows of single chats and groups. It takes them in any order and as often as they
+ * come, and hands them on once each and in order. A number that is missing is asked for by one sync at a time.
  */
 export class Inbox {
   readonly #options: InboxOptions;
   readonly #listener: InboxListener;
   readonly #ahead = new Map<number, Message>();
-  readonly #seen = new Set<string>();
   readonly #timer: Timer;
   #held = 0;
   /** The highest number that the server has spoken of. */
@@ -79,12 +78,8 @@ export class Inbox {
     this.#timer.stop();
   }
 
-  /** Takes a message from a push or, for an own one, from the reply to its send. */
+  /** Takes a row from a push or, for an own message, from the reply to its send. */
   receive(message: Message): void {
-    if (message.inboxSeq === 0) {
-      if (this.#isFirst(message)) this.#listener.loose(message);
-      return;
-    }
     this.#raiseTop(message.inboxSeq);
     this.#keep(message);
     this.#advance(this.#held);
@@ -97,6 +92,11 @@ export class Inbox {
   heard(top: number): void {
     this.#raiseTop(top);
     this.#plan();
+  }
+
+  /** Asks what lies above the position, also where nothing was heard of it. */
+  check(): void {
+    if (this.#connected && !this.#replaying && !this.#syncing) void this.#sync();
   }
 
   replayEnded(top: number): void {
@@ -121,7 +121,6 @@ export class Inbox {
     this.#held = 0;
     this.#top = 0;
     this.#ahead.clear();
-    this.#seen.clear();
   }
 
   #raiseTop(top: number): void {
@@ -137,15 +136,6 @@ export class Inbox {
     const isNext = message.inboxSeq === this.#held + 1;
     if (!isNext && this.#ahead.size >= aheadCountMax) return;
     this.#ahead.set(message.inboxSeq, message);
-  }
-
-  #isFirst(message: Message): boolean {
-    if (!message.conversation || !message.seq) return true;
-    const key = `${message.conversation} ${message.seq}`;
-    if (this.#seen.has(key)) return false;
-    this.#seen.add(key);
-    if (this.#seen.size > seenCountMax) this.#seen.delete(this.#seen.values().next().value as string);
-    return true;
   }
 
   /** Hands on what is contiguous, and everything up to `covered`, below which nothing more exists. */
@@ -167,7 +157,7 @@ export class Inbox {
   #take(seq: number, messages: Message[]): void {
     const message = this.#ahead.get(seq);
     this.#ahead.delete(seq);
-    if (message && this.#isFirst(message)) messages.push(message);
+    if (message && this.#options.seen.isFirst(message)) messages.push(message);
   }
 
   /** Sees to it that a hole is healed and that the end of catching up is told. */
@@ -224,10 +214,9 @@ export class Inbox {
 
   /** Returns the number up to which the page leaves nothing open. */
   #takePage(page: Body, end: number): number {
-    const messages = Array.isArray(page.messages) ? page.messages : [];
     const top = asNumber(page.top);
     const next = asNumber(page.next);
-    for (const entry of messages) {
+    for (const entry of asList(page.messages)) {
       const message = decodeMessage(asBody(entry), this.#options.user());
       if (message.inboxSeq > 0) this.#keep(message);
     }

@@ -25,3 +25,22 @@ export const replayStallMs = 3_000;
 export const ackThrottleMs = 500;
 /** A room's echo of one's own message is recognised for this long. */
 export const echoMs = 10_000;
+/** A device that holds nothing begins this far below the top of the inbox and takes older messages from history. */
+export const freshInboxCount = 300;
+/** The same for a super group. */
+export const freshGroupCount = 50;
+/** Super groups named in one request for their messages. */
+export const positionsMax = 500;
+/** Rows of a super group that was a group wait for the row that says so: the inbox is asked for it this often. */
+export const conversionWaitMs = 1_000;
+export const conversionChecksMax = 5;
+/** Conversations asked for in one page. */
+export const conversationsPageCount = 200;
+/** Rows that came after what the server said of a conversation and are counted on top of it. */
+export const recentCountMax = 100;
+/** Reads are told to the server this long after the first of them. */
+export const readThrottleMs = 300;
+/** Others are told this often that the user is writing. */
+export const typingThrottleMs = 3_000;
+/** A read that the server could not take is told again after this long. */
+export const readRetryMs = 5_000;

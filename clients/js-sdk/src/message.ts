@@ -5,10 +5,50 @@ export interface Image {
   name: string;
   hash: string;
   url: string;
+  /** Media type, such as `image/png`. */
+  type: string;
+  width: number;
+  height: number;
+  /** In bytes. */
+  size: number;
+}
+
+export interface Audio {
+  name: string;
+  hash: string;
+  url: string;
+  type: string;
+  size: number;
+  durationMs: number;
+}
+
+export interface Video {
+  name: string;
+  hash: string;
+  url: string;
   type: string;
   width: number;
   height: number;
   size: number;
+  durationMs: number;
+  /** A picture to be shown before it plays, or empty. */
+  coverUrl: string;
+}
+
+export interface File {
+  name: string;
+  hash: string;
+  url: string;
+  type: string;
+  size: number;
+}
+
+export interface Location {
+  /** In degrees. */
+  latitude: number;
+  longitude: number;
+  title: string;
+  address: string;
 }
 
 export interface Custom {
@@ -16,14 +56,28 @@ export interface Custom {
   body: Uint8Array;
 }
 
-/** What a person sends: exactly one of the three. */
+/** What a person sends: exactly one of these. The bytes of a picture, sound, video or file are kept elsewhere. */
 export interface Content {
   text?: string;
   image?: Image;
+  audio?: Audio;
+  video?: Video;
+  file?: File;
+  location?: Location;
   custom?: Custom;
 }
 
-export type Outgoing = Content & { to: Target };
+/** Whom and what a message refers to. */
+export interface References {
+  /** Users who are meant by name, up to 100: each has a mark on the conversation until it is read. */
+  mentions?: string[];
+  /** Everybody in the group is meant. */
+  mentionAll?: boolean;
+  /** The seq of the message in the same conversation that this one answers. */
+  replyTo?: number;
+}
+
+export type Outgoing = Content & References & { to: Target };
 
 export type Status = "sending" | "sent" | "failed";
 
@@ -36,10 +90,10 @@ export interface Failure {
 }
 
 /**
- * A message of this user's inbox or one that is on its way out.
+ * A row of a conversation, or a message that is on its way out.
  * An own message is one object from `send` on: its status and its numbers change in place.
  */
-export interface Message extends Content {
+export interface Message extends Content, References {
   /** Stays the same for the life of the message: the client message id of what this user sent, else the message id. */
   id: string;
   status: Status;
@@ -55,9 +109,35 @@ export interface Message extends Content {
   conversation: string;
   /** The number in the conversation, 0 until the server has answered. */
   seq: number;
-  /** The number in this user's inbox, 0 until the server has answered and for what is not kept in the inbox. */
+  /** The number in this user's inbox, 0 until it is known and for what is not kept in the inbox. */
   inboxSeq: number;
   timeMs: number;
+  /** It was recalled: its content is gone. */
+  recalled?: boolean;
+  /** Absent: a message. Else what happened instead: `recalled`, or the kind of a group event. */
+  kind?: string;
+}
+
+/** A row that tells that another row of the conversation was recalled. */
+export interface Recalled extends Message {
+  kind: "recalled";
+  /** The seq of what was recalled. */
+  target: number;
+  by: string;
+}
+
+/** A row that tells that a group has changed. */
+export interface GroupEvent extends Message {
+  /**
+   * `created`, `invited`, `joined`, `left`, `removed`, `dismissed`, `updated`, `role`, `transferred`, `muted`,
+   * `unmuted`, `allMuted`, `allUnmuted` or `converted`.
+   */
+  kind: string;
+  by: string;
+  /** To whom it was done. */
+  users: string[];
+  /** The role that `users` have from now on, where kind is `role`. */
+  role?: string;
 }
 
 /** A message of a live room: at most once, not stored. */
@@ -78,25 +158,26 @@ export interface Push {
   body: Uint8Array;
 }
 
-/** One line of a conversation list. */
-export interface Conversation {
-  peer: Target;
-  last: Message;
-  /** Messages of others above the read mark. */
-  unread: number;
+export function isRecalled(row: Message): row is Recalled {
+  return row.kind === "recalled";
 }
 
-/** A text that is the same for the same target, for use as a key. */
-export function targetKey(target: Target): string {
-  if ("user" in target) return `user:${target.user}`;
-  if ("group" in target) return `group:${target.group}`;
-  return `room:${target.room}`;
+export function isGroupEvent(row: Message): row is GroupEvent {
+  return row.kind !== undefined && row.kind !== "recalled";
 }
+
+/** Takes away what a recalled message said. */
+export function emptyOf(message: Message): void {
+  for (const name of [...contentNames, "mentions", "mentionAll", "replyTo"] as const) delete message[name];
+  message.recalled = true;
+}
+
+export const contentNames = ["text", "image", "audio", "video", "file", "location", "custom"] as const;
 
 /** A message's place among others of its conversation: what the server has not numbered comes last. */
 export function compareMessages(left: Message, right: Message): number {
-  const leftSeq = left.inboxSeq || Infinity;
-  const rightSeq = right.inboxSeq || Infinity;
+  const leftSeq = left.seq || Infinity;
+  const rightSeq = right.seq || Infinity;
   if (leftSeq !== rightSeq) return leftSeq - rightSeq;
   return left.timeMs - right.timeMs;
 }

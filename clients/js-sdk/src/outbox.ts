@@ -1,9 +1,10 @@
 import { backoffMs } from "./backoff.js";
 import { Timer, type Clock } from "./clock.js";
-import { asNumber, asString, encodeContent, encodeRequest, type Body } from "./codec.js";
+import { asNumber, asString, encodeContent, encodeReferences, encodeRequest, type Body } from "./codec.js";
+import { targetKey } from "./conversation.js";
 import { AnserError } from "./error.js";
 import { queuedCountMax, requestBytesMax, sendsInFlightMax, textCharactersMax } from "./limits.js";
-import { targetKey, type Message, type Status } from "./message.js";
+import { emptyOf, type Message, type Status } from "./message.js";
 
 export interface OutboxOptions {
   clock: Clock;
@@ -14,7 +15,7 @@ export interface OutboxOptions {
 export interface OutboxListener {
   /** The status or the numbers of `message` changed. */
   changed(message: Message): void;
-  /** The server stored `message` and gave it a place in this user's inbox. */
+  /** The server stored `message` and gave it a place in its conversation. */
   placed(message: Message): void;
   /** A failed message was dropped, because too many have failed since. */
   dropped(id: string): void;
@@ -95,6 +96,7 @@ export class Outbox {
     const message = this.#messages.get(record.clientMessageId);
     if (!message) return undefined;
     this.#settle(message, record);
+    if (record.recalled) emptyOf(message);
     return message;
   }
 
@@ -171,9 +173,9 @@ export class Outbox {
       inboxSeq: asNumber(reply.inboxSeq),
       timeMs: asNumber(reply.timeMs) || message.timeMs,
     });
-    if (message.inboxSeq > 0) this.#listener.placed(message);
     // A room stores nothing, so its answer is the last that is heard of a message.
-    else if ("room" in message.to) this.forget(message.id);
+    if ("room" in message.to) this.forget(message.id);
+    else this.#listener.placed(message);
   }
 
   #settle(message: Message, numbers: Pick<Message, "messageId" | "conversation" | "seq" | "inboxSeq" | "timeMs">): void {
@@ -205,5 +207,5 @@ export class Outbox {
 }
 
 function sendBody(message: Message): object {
-  return { to: message.to, clientMessageId: message.clientMessageId, ...encodeContent(message) };
+  return { to: message.to, clientMessageId: message.clientMessageId, ...encodeContent(message), ...encodeReferences(message) };
 }

@@ -23,7 +23,7 @@ test("the client passes from idle over connecting and syncing to live", async ()
   await connected;
   assert.deepEqual(made.states.map((state) => state.name), ["connecting", "syncing", "live"]);
   assert.equal(socket.protocol, "anser.v1.json");
-  assert.deepEqual(socket.last("auth").body, { user: "alice", device: "test-1", platform: "node", inboxSeq: 0, rooms: [] });
+  assert.deepEqual(socket.last("auth").body, { user: "alice", device: "test-1", platform: "node", rooms: [] });
 });
 
 test("a lost connection is opened again after a back-off that grows and starts small again once live", async () => {
@@ -51,7 +51,7 @@ for (const code of [4000, 4001, 4005, 4499, 1001, 1011]) {
   });
 }
 
-for (const [code, name] of [[4500, "close_4500"], [4501, "token_rejected"], [4509, "auth_timeout"], [4999, "close_4999"]] as const) {
+for (const [code, name] of [[4500, "close_4500"], [4501, "token_rejected"], [4504, "replaced_by_login"], [4509, "auth_timeout"], [4999, "close_4999"]] as const) {
   test(`close code ${code} is final`, async () => {
     const made = fixture();
     (await startLive(made)).drop(code, "because");

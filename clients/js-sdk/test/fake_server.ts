@@ -74,6 +74,8 @@ export class FakeSocket implements Socket {
 export class FakeServer {
   readonly sockets: FakeSocket[] = [];
   readonly webSocket: SocketConstructor;
+  /** What is answered when the conversations are asked for; undefined: nothing. */
+  conversations: Body | undefined = { conversations: [], version: 0, more: false };
 
   constructor() {
     const sockets = this.sockets;
@@ -101,6 +103,8 @@ export class FakeServer {
     socket.automatic = (request) => {
       if (request.name === "ack") return {};
       if (request.name === "heartbeat") return { inboxTop: full.inboxTop };
+      if (request.name === "conversations") return this.conversations;
+      if (request.name === "history") return { messages: [], more: false };
       return undefined;
     };
     socket.reply(socket.last("auth"), full);
@@ -129,6 +133,21 @@ export function fromBob(inboxSeq: number, fields: Body = {}): Body {
     clientMessageId: `bob-${inboxSeq}`,
     timeMs: 1_700_000_000_000 + inboxSeq,
     text: `message ${inboxSeq}`,
+    ...fields,
+  };
+}
+
+/** A row of a group in alice's view, with an inbox seq where the group is fanned out on write. */
+export function inGroup(group: string, seq: number, fields: Body = {}): Body {
+  return {
+    conversation: `group:${group}`,
+    group,
+    seq,
+    messageId: `${group}-${seq}`,
+    sender: "bob",
+    clientMessageId: `bob-${group}-${seq}`,
+    timeMs: 1_700_000_000_000 + seq,
+    text: `${group} ${seq}`,
     ...fields,
   };
 }

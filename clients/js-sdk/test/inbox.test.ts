@@ -32,14 +32,29 @@ test("the same place in a conversation is told once, also under another inbox se
   assert.deepEqual(texts(made.messages), numbers([1, 3]));
 });
 
-test("a message without a place in the inbox is told once", async () => {
+test("a device that holds nothing begins at the server's record of it", async () => {
   const made = fixture();
-  const socket = await startLive(made);
-  const message = fromBob(0, { conversation: "g", seq: 4, to: { group: "g" }, text: "group" });
-  socket.say({ message });
-  socket.say({ message });
-  assert.deepEqual(texts(made.messages), ["group"]);
-  assert.deepEqual(made.messages[0]!.peer, { group: "g" });
+  start(made);
+  const socket = await made.server.accept({ inboxTop: 9, ackedUpTo: 7 });
+  assert.equal("inboxSeq" in socket.last("auth").body, false);
+  for (const seq of [8, 9]) socket.say({ message: fromBob(seq) });
+  socket.say({ syncDone: { inboxSeq: 9 } });
+  assert.equal(made.client.state.name, "live");
+  assert.deepEqual(texts(made.messages), numbers([8, 9]));
+});
+
+test("a device that the server does not know begins 300 below the top and states that from then on", async () => {
+  const made = fixture();
+  start(made);
+  const socket = await made.server.accept({ inboxTop: 1_000 });
+  for (const seq of range(701, 1_000)) socket.say({ message: fromBob(seq) });
+  socket.say({ syncDone: { inboxSeq: 1_000 } });
+  assert.equal(made.client.state.name, "live");
+  assert.equal(made.messages.length, 300);
+  await settle();
+  socket.drop();
+  await made.clock.advance(1_000);
+  assert.equal((await made.server.accept({ inboxTop: 1_000 })).last("auth").body.inboxSeq, 1_000);
 });
 
 test("a hole that closes within 300 ms costs no sync, and messages stay in order", async () => {
@@ -165,7 +180,9 @@ test("after a gap the rest is paged at once, with live messages coming in betwee
   const made = fixture();
   const gaps: unknown[] = [];
   made.client.on("gap", (gap) => gaps.push(gap));
-  start(made);
+  const before = await startLive(made);
+  before.drop();
+  await made.clock.advance(1_000);
   const socket = await made.server.accept({ inboxTop: 750 });
   for (const seq of range(1, 300)) socket.say({ message: fromBob(seq) });
   socket.say({ gap: { begin: 301, end: 750 } });
@@ -224,7 +241,9 @@ test("acks name what is contiguous, at most every half second, and end with the 
 
 test("an ack that failed is repeated, and what the server knows is not acked again", async () => {
   const made = fixture();
-  const socket = await startLive(made, { inboxTop: 0, ackedUpTo: 2 });
+  (await startLive(made)).drop();
+  await made.clock.advance(1_000);
+  const socket = await made.server.acceptLive({ inboxTop: 0, ackedUpTo: 2 });
   socket.automatic = () => undefined;
   socket.say({ message: fromBob(1) });
   socket.say({ message: fromBob(2) });

@@ -1,10 +1,11 @@
 import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
 import assert from "node:assert/strict";
 import test from "node:test";
-import { indexedDbStore, memoryStore, type Message, type Store } from "../src/index.js";
-import { Writer } from "../src/store/writer.js";
-import { fromBob, range } from "./fake_server.js";
+import { indexedDbStore, memoryStore, type Batch, type Message, type Store } from "../src/index.js";
 import { decodeMessage } from "../src/codec.js";
+import { emptyConversation } from "../src/conversation.js";
+import { Writer } from "../src/store/writer.js";
+import { fromBob, inGroup, range } from "./fake_server.js";
 import { fixture, startLive, texts } from "./fixture.js";
 
 Object.assign(globalThis, { IDBKeyRange });
@@ -12,113 +13,134 @@ Object.assign(globalThis, { IDBKeyRange });
 const owner = { url: "ws://server/sub", user: "alice" };
 const bob = { user: "bob" };
 
-function message(inboxSeq: number, fields: Record<string, unknown> = {}): Message {
-  return decodeMessage(fromBob(inboxSeq, fields), "alice");
+function message(seq: number, fields: Record<string, unknown> = {}): Message {
+  return decodeMessage(fromBob(seq, fields), "alice");
 }
 
-function ownTo(user: string, inboxSeq: number): Message {
-  return message(inboxSeq, { sender: "alice", to: { user }, clientMessageId: `own-${inboxSeq}` });
+function ownTo(user: string, seq: number): Message {
+  return message(seq, { sender: "alice", to: { user }, clientMessageId: `own-${seq}`, conversation: `c-${user}` });
+}
+
+function batch(messages: Message[], from?: number, to?: number): Batch {
+  const inbox = from === undefined || to === undefined ? {} : { inbox: { from, to } };
+  return { messages, groups: new Map(), conversations: new Map(), ...inbox };
 }
 
 /** Two stores of one kind that share what they keep, as before and after a reload. */
-const kinds: Record<string, () => [before: Store, after: Store]> = {
-  memory: () => {
-    const store = memoryStore();
+const kinds: Record<string, (rowCountMax?: number) => [before: Store, after: Store]> = {
+  memory: (rowCountMax) => {
+    const store = memoryStore(rowCountMax);
     return [store, store];
   },
-  "indexed database": () => {
+  "indexed database": (rowCountMax) => {
     const factory = new IDBFactory();
-    return [indexedDbStore(factory), indexedDbStore(factory)];
+    return [indexedDbStore(factory, rowCountMax), indexedDbStore(factory, rowCountMax)];
   },
 };
 
 for (const [kind, make] of Object.entries(kinds)) {
   test(`${kind}: an empty store has no position, no conversation and no message`, async () => {
     const [store] = make();
-    assert.deepEqual(await store.open(owner), { inboxSeq: 0, pending: [] });
-    assert.deepEqual(await store.conversations(), []);
+    const empty = { inboxSeq: undefined, groups: new Map(), conversations: [], version: 0, pending: [] };
+    assert.deepEqual(await store.open(owner), empty);
     assert.deepEqual(await store.history(bob, Infinity, 10), []);
   });
 
-  test(`${kind}: messages and position are there after a reload`, async () => {
+  test(`${kind}: messages, positions and conversations are there after a reload`, async () => {
     const [before, after] = make();
     await before.open(owner);
-    await before.save([message(1), message(2)], 0, 2);
+    const conversation = { ...emptyConversation("group:g", { group: "g" }, "super"), unread: 3 };
+    await before.save({
+      ...batch([message(1), message(2)], 0, 2),
+      groups: new Map([["group:g", { from: 0, to: 7 }]]),
+      conversations: new Map([["group:g", conversation]]),
+      version: 12,
+    });
     before.close();
-    assert.equal((await after.open(owner)).inboxSeq, 2);
+    const state = await after.open(owner);
+    assert.equal(state.inboxSeq, 2);
+    assert.deepEqual([...state.groups], [["group:g", 7]]);
+    assert.deepEqual(state.conversations, [conversation]);
+    assert.equal(state.version, 12);
     assert.deepEqual(texts(await after.history(bob, Infinity, 10)), ["message 1", "message 2"]);
   });
 
-  test(`${kind}: the position never passes over messages that are not in the store`, async () => {
+  test(`${kind}: no position ever passes over rows that are not in the store`, async () => {
     const [store, after] = make();
     await store.open(owner);
-    await store.save([message(6)], 5, 6);
-    assert.equal((await after.open(owner)).inboxSeq, 0);
-    await store.save([1, 2, 3, 4, 5].map((seq) => message(seq)), 0, 5);
+    await store.save(batch([message(6)], 5, 6));
+    assert.equal((await after.open(owner)).inboxSeq, undefined);
+    await store.save(batch([1, 2, 3, 4, 5].map((seq) => message(seq)), 0, 5));
     assert.equal((await after.open(owner)).inboxSeq, 5);
-    await store.save([message(3)], 2, 3);
+    await store.save(batch([message(3)], 2, 3));
     assert.equal((await after.open(owner)).inboxSeq, 5);
+    const move = async (from: number, to: number) => {
+      await store.save({ ...batch([]), groups: new Map([["group:g", { from, to }]]) });
+      return (await after.open(owner)).groups.get("group:g");
+    };
+    assert.equal(await move(0, 40), 40);
+    assert.equal(await move(45, 50), 40);
+    assert.equal(await move(40, 44), 44);
+    assert.equal(await move(0, 60), 60);
   });
 
-  test(`${kind}: history gives the newest below a number, oldest first`, async () => {
+  test(`${kind}: history gives the last below a seq, oldest first, whatever order they came in`, async () => {
     const [store] = make();
     await store.open(owner);
-    await store.save(range(1, 9).map((seq) => (seq % 3 === 0 ? ownTo("carol", seq) : message(seq))), 0, 9);
-    assert.deepEqual((await store.history(bob, Infinity, 3)).map((entry) => entry.inboxSeq), [5, 7, 8]);
-    assert.deepEqual((await store.history(bob, 5, 3)).map((entry) => entry.inboxSeq), [1, 2, 4]);
-    assert.deepEqual((await store.history({ user: "carol" }, 9, 9)).map((entry) => entry.inboxSeq), [3, 6]);
-    assert.deepEqual(await store.history({ user: "bo" }, Infinity, 9), []);
+    await store.save(batch([7, 8, 1, 5, 2, 4].map((seq) => message(seq)), 0, 9));
+    await store.save(batch([ownTo("carol", 3), ownTo("carol", 6), message(5)], 0, 9));
+    const seqs = async (peer: { user: string }, before: number, limit: number) =>
+      (await store.history(peer, before, limit)).map((entry) => entry.seq);
+    assert.deepEqual(await seqs(bob, Infinity, 3), [5, 7, 8]);
+    assert.deepEqual(await seqs(bob, 5, 3), [1, 2, 4]);
+    assert.deepEqual(await seqs({ user: "carol" }, 9, 9), [3, 6]);
+    assert.deepEqual(await seqs({ user: "bo" }, Infinity, 9), []);
   });
 
-  test(`${kind}: unread counts what others sent above the read mark, which never goes back`, async () => {
+  test(`${kind}: a recall empties what it names, in the same batch or an earlier one`, async () => {
     const [store] = make();
     await store.open(owner);
-    const messages = [message(1), ownTo("bob", 2), message(3), message(4), ownTo("carol", 5)];
-    await store.save(messages, 0, 5);
-    const counts = async () => (await store.conversations()).map(({ peer, unread, last }) => [peer, unread, last.inboxSeq]);
-    assert.deepEqual(await counts(), [[{ user: "carol" }, 0, 5], [bob, 3, 4]]);
-    await store.markRead(bob, 3);
-    await store.markRead(bob, 1);
-    assert.deepEqual(await counts(), [[{ user: "carol" }, 0, 5], [bob, 1, 4]]);
-    await store.save([message(6)], 5, 6);
-    assert.deepEqual(await counts(), [[bob, 2, 6], [{ user: "carol" }, 0, 5]]);
+    const recall = (seq: number, target: number) =>
+      decodeMessage(inGroup("g", seq, { kind: "recalled", target, by: "bob", text: undefined }), "alice");
+    const said = (seq: number) => decodeMessage(inGroup("g", seq, { mentions: ["alice"] }), "alice");
+    await store.save(batch([said(1), said(2)]));
+    await store.save(batch([said(3), recall(4, 1), recall(5, 3), recall(6, 99)]));
+    const rows = await store.history({ group: "g" }, Infinity, 9);
+    const shown = rows.map((row) => [row.seq, row.text, row.recalled ?? false, row.mentions]);
+    assert.deepEqual(shown.slice(0, 3), [[1, undefined, true, undefined], [2, "g 2", false, ["alice"]], [3, undefined, true, undefined]]);
   });
 
   test(`${kind}: pending messages keep their order and end with being saved`, async () => {
     const [store, after] = make();
     await store.open(owner);
-    const first = { ...ownTo("bob", 1), status: "sending" as const };
-    const second = { ...ownTo("bob", 2), status: "sending" as const };
-    const third = { ...ownTo("bob", 3), status: "sending" as const };
-    for (const entry of [first, second, third]) await store.savePending(entry);
-    await store.savePending({ ...first, status: "failed" });
-    await store.removePending(second.id);
+    const [first, second, third] = [1, 2, 3].map((seq) => ({ ...ownTo("bob", seq), status: "sending" as const }));
+    for (const entry of [first!, second!, third!]) await store.savePending(entry);
+    await store.savePending({ ...first!, status: "failed" });
+    await store.removePending(second!.id);
     const pending = (await after.open(owner)).pending;
-    assert.deepEqual(pending.map((entry) => [entry.id, entry.status]), [[first.id, "failed"], [third.id, "sending"]]);
-    await store.save([ownTo("bob", 3)], 0, 3);
-    assert.deepEqual((await after.open(owner)).pending.map((entry) => entry.id), [first.id]);
+    assert.deepEqual(pending.map((entry) => [entry.id, entry.status]), [[first!.id, "failed"], [third!.id, "sending"]]);
+    await store.save(batch([ownTo("bob", 3)], 0, 3));
+    assert.deepEqual((await after.open(owner)).pending.map((entry) => entry.id), [first!.id]);
   });
 
-  test(`${kind}: clearing forgets messages, position and read marks and keeps what waits to be sent`, async () => {
+  test(`${kind}: clearing forgets messages, positions and conversations and keeps what waits to be sent`, async () => {
     const [store, after] = make();
     await store.open(owner);
-    await store.save([message(1)], 0, 1);
-    await store.markRead(bob, 1);
+    await store.save({ ...batch([message(1)], 0, 1), groups: new Map([["group:g", { from: 0, to: 7 }]]), version: 4 });
     await store.savePending(ownTo("bob", 2));
     await store.clear();
-    const state = await after.open(owner);
-    assert.equal(state.inboxSeq, 0);
-    assert.equal(state.pending.length, 1);
-    await store.save([message(1)], 0, 1);
-    assert.equal((await store.conversations())[0]!.unread, 1);
+    const { pending, ...rest } = await after.open(owner);
+    assert.deepEqual(rest, { inboxSeq: undefined, groups: new Map(), conversations: [], version: 0 });
+    assert.equal(pending.length, 1);
+    assert.deepEqual(await store.history(bob, Infinity, 9), []);
   });
 
-  test(`${kind}: the oldest messages go when there are too many`, async () => {
-    const [store] = make();
+  test(`${kind}: the oldest rows go when there are too many`, async () => {
+    const [store] = make(1_000);
     await store.open(owner);
-    await store.save([message(1), message(2)], 0, 2);
-    await store.save([message(20_001)], 2, 20_001);
-    assert.deepEqual((await store.history(bob, Infinity, 9)).map((entry) => entry.inboxSeq), [2, 20_001]);
+    for (const part of [0, 1, 2]) await store.save(batch(range(part * 700 + 1, part * 700 + 700).map((seq) => message(seq))));
+    const seqs = (await store.history(bob, Infinity, 3_000)).map((entry) => entry.seq);
+    assert.deepEqual(seqs, range(1_101, 2_100));
   });
 }
 
@@ -126,24 +148,25 @@ test("indexed database: two users and two servers do not see each other's messag
   const factory = new IDBFactory();
   const [alice, carol, elsewhere] = [indexedDbStore(factory), indexedDbStore(factory), indexedDbStore(factory)];
   await alice.open(owner);
-  await alice.save([message(1)], 0, 1);
-  assert.equal((await carol.open({ ...owner, user: "carol" })).inboxSeq, 0);
-  assert.equal((await elsewhere.open({ ...owner, url: "ws://elsewhere/sub" })).inboxSeq, 0);
+  await alice.save(batch([message(1)], 0, 1));
+  assert.equal((await carol.open({ ...owner, user: "carol" })).inboxSeq, undefined);
+  assert.equal((await elsewhere.open({ ...owner, url: "ws://elsewhere/sub" })).inboxSeq, undefined);
 });
 
 test("a client that starts again states its stored position and shows what it had", async () => {
   const store = memoryStore();
   const earlier = fixture({ store });
   const socket = await startLive(earlier);
-  for (const seq of [1, 2, 4]) socket.say({ message: fromBob(seq) });
+  for (const seq of [1, 2, 4]) socket.say({ message: fromBob(seq, { conversation: "single:5:alice:bob" }) });
   await earlier.client.close();
   const later = fixture({ store });
   assert.deepEqual(texts(await later.client.history(bob)), ["message 1", "message 2"]);
   assert.equal((await later.client.conversations())[0]!.unread, 2);
-  await later.client.markRead(bob, 2);
+  later.client.read(bob, 2);
   assert.equal((await later.client.conversations())[0]!.unread, 0);
   const again = await startLive(later, { inboxTop: 2 });
   assert.equal(again.last("auth").body.inboxSeq, 2);
+  assert.deepEqual(again.last("read").body, { conversation: "single:5:alice:bob", seq: 2 });
 });
 
 test("a store that cannot be opened is replaced by memory, and the client says so", async () => {
@@ -155,18 +178,18 @@ test("a store that cannot be opened is replaced by memory, and the client says s
   assert.equal((await made.client.history(bob)).length, 1);
 });
 
-test("after a failed write nothing more is written, so that the stored position has no hole below it", async () => {
+test("after a failed write nothing more is written, so that no stored position has a hole below it", async () => {
   const saved: number[] = [];
   const failures: unknown[] = [];
   const calls: number[] = [];
-  const store = { save: async (_: Message[], __: number, to: number) => void (calls.push(to), await Promise.reject(new Error("full"))) };
+  const store = { save: async ({ inbox }: Batch) => void (calls.push(inbox!.to), await Promise.reject(new Error("full"))) };
   const writer = new Writer(() => store as unknown as Store, {
-    saved: (_, to) => saved.push(to),
+    saved: ({ inbox }) => saved.push(inbox!.to),
     failed: (error) => failures.push(error),
   });
-  writer.add([message(1)], 0, 1);
+  writer.add({ messages: [message(1)], inbox: { from: 0, to: 1 } });
   await writer.idle();
-  writer.add([message(2)], 1, 2);
+  writer.add({ messages: [message(2)], inbox: { from: 1, to: 2 } });
   await writer.idle();
   assert.deepEqual(calls, [1]);
   assert.deepEqual(saved, [1, 2]);

@@ -29,12 +29,12 @@ async function start(session: Session, isFresh: boolean): Promise<void> {
     store: typeof indexedDB === "undefined" ? memoryStore() : indexedDbStore(),
     ...(session.token ? { getToken: () => session.token } : {}),
   });
-  const chat = new Chat(client, room);
+  const notices = new Notices();
+  const chat = new Chat(client, room, notices);
   const banner = new Banner(() => {
     if (client.state.name === "closed") connect(client);
     else client.reconnectNow();
   });
-  const notices = new Notices();
   client.on("push", (push) => notices.show(push));
   client.on("error", (error) => console.warn(`anser: ${error.code}: ${error.message}`));
   client.on("state", (state) => {

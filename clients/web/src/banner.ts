@@ -30,7 +30,7 @@ export class Banner {
       this.#seconds.textContent = "Trying…";
     } else if (state.name === "closed") {
       this.#isBroken = true;
-      this.#say(closedWords(state.code, state.message), state.code === "replaced_by_device" ? "Use it here" : "Connect again");
+      this.#say(closedWords(state.code, state.message), /^replaced_by/.test(state.code) ? "Use it here" : "Connect again");
     } else {
       this.#isBroken = false;
       this.#banner.hidden = true;
@@ -70,5 +70,6 @@ function stateWords(state: State): string {
 
 function closedWords(code: string, message: string): string {
   if (code === "replaced_by_device") return "This chat was opened in another window, so this one has stopped.";
+  if (code === "replaced_by_login") return "You signed in on another device, so this one has stopped.";
   return `The connection was ended: ${message}.`;
 }

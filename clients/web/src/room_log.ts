@@ -21,17 +21,14 @@ export class RoomLog {
   hear(heard: RoomMessage, user: string): Message | undefined {
     if (heard.echoOf !== undefined) return undefined;
     const text = heard.body ? { text: bytesText(heard.body, heard.op ?? 0) } : {};
-    const { text: said, image, custom } = heard;
+    const { room: _, op: __, body: ___, echoOf: ____, ...content } = heard;
     this.#count += 1;
     return this.add({
-      ...(said !== undefined ? { text: said } : {}),
-      ...(image ? { image } : {}),
-      ...(custom ? { custom } : {}),
+      ...content,
       ...text,
       id: `room ${this.#count}`,
       status: "sent",
       own: heard.sender === user,
-      sender: heard.sender,
       to: { room: this.room },
       peer: { room: this.room },
       clientMessageId: "",
@@ -39,7 +36,6 @@ export class RoomLog {
       conversation: "",
       seq: 0,
       inboxSeq: 0,
-      timeMs: heard.timeMs,
     });
   }
 

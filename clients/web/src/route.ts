@@ -2,11 +2,11 @@ import { targetKey, type Target } from "anser-client";
 
 /** The open conversation stands in the address, so that the back button closes it and a reload keeps it. */
 export function openedPeer(): Target | undefined {
-  const match = /^#(user|room)\/(.+)$/.exec(location.hash);
+  const match = /^#(user|group|room)\/(.+)$/.exec(location.hash);
   if (!match?.[2]) return undefined;
   try {
     const id = decodeURIComponent(match[2]);
-    return match[1] === "user" ? { user: id } : { room: id };
+    return match[1] === "user" ? { user: id } : match[1] === "group" ? { group: id } : { room: id };
   } catch {
     return undefined;
   }
@@ -25,8 +25,8 @@ export function closePeer(): void {
   location.replace("#");
 }
 
-/** What people call the other side. */
-export function peerName(peer: Target): string {
+/** The id of the other side, which people call it by where it has no name. */
+export function peerId(peer: Target): string {
   return split(peer)[1];
 }
 

@@ -233,7 +233,7 @@ test("long histories come in pages from the server and on the page", async () =>
   await bob.open("alice");
   await eventually(() => bob.texts(), texts.slice(-50), "the newest page");
   for (let shown = 100; shown <= 350; shown += 50) {
-    await bob.at("show-older").click();
+    await bob.scrollUp();
     await eventually(() => bob.texts(), texts.slice(-shown), `the newest ${shown}`);
   }
   assert.equal(await bob.at("show-older").isVisible(), false);

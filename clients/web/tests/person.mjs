@@ -59,6 +59,11 @@ export class Person {
     await this.at("new-chat-submit").click();
   }
 
+  /** Opens a group that is in the list, or will be. */
+  openGroup(group) {
+    return this.line(`group:${group}`).click();
+  }
+
   openRoom() {
     return this.line("room:live://lobby").click();
   }
@@ -74,10 +79,34 @@ export class Person {
     return this.page.locator(`[data-testid=conversation][data-peer="${key}"]`);
   }
 
-  /** The unread count that the list shows for `name`, 0 where it shows none. */
-  async unread(name) {
-    const mark = this.line(`user:${name}`).getByTestId("unread");
+  /** The unread count that the list shows for a person, 0 where it shows none. */
+  unread(name) {
+    return this.unreadOf(`user:${name}`);
+  }
+
+  /** The same for any line of the list, such as `group:g`. */
+  async unreadOf(key) {
+    const mark = this.line(key).getByTestId("unread");
     return (await mark.isVisible()) ? Number(await mark.textContent()) : 0;
+  }
+
+  /** The message that says `text`. */
+  message(text) {
+    return this.at("message").filter({ has: this.page.getByText(text, { exact: true }) });
+  }
+
+  /** What the marks of the own messages say, such as Sent, Delivered, Read. */
+  ticks() {
+    return this.at("message-status").evaluateAll((all) => all.map((one) => one.getAttribute("aria-label")));
+  }
+
+  events() {
+    return this.at("group-event").allTextContents();
+  }
+
+  /** Scrolls to where older messages are asked for. */
+  scrollUp() {
+    return this.page.locator("#messages-scroll").evaluate((scroll) => (scroll.scrollTop = 0));
   }
 
   texts() {

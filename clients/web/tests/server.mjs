@@ -53,7 +53,10 @@ export class Server {
     await new Promise((ready, reject) => {
       const tooLate = setTimeout(() => reject(new Error(`the server was not ready in time:\n${said}`)), readyWithinMs);
       child.on("error", reject);
-      child.on("exit", (code) => reject(new Error(`the server ended with ${code}:\n${said}`)));
+      child.on("exit", (code) => {
+        clearTimeout(tooLate);
+        reject(new Error(`the server ended with ${code}:\n${said}`));
+      });
       createInterface(child.stdout).on("line", (line) => {
         said += `${line}\n`;
         if (!line.startsWith("anser is ready")) return;

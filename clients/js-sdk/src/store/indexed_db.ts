@@ -1,16 +1,16 @@
-import { targetKey, type Conversation, type Message, type Target } from "../message.js";
-import { storedCountMax, type Store, type StoredState, type StoreOwner } from "./store.js";
+import { targetKey, type Conversation } from "../conversation.js";
+import { emptyOf, isRecalled, type Message, type Target } from "../message.js";
+import { moved, storedCountMax, trimEveryCount, type Batch, type Store, type StoredState, type StoreOwner } from "./store.js";
 
-/** Keeps everything in the browser's IndexedDB, one database for each user and server. */
-export function indexedDbStore(factory: IDBFactory = indexedDB): Store {
-  return new IndexedDbStore(factory);
+/** Keeps the last `rowCountMax` rows and the rest in the browser's IndexedDB, one database for each user and server. */
+export function indexedDbStore(factory: IDBFactory = indexedDB, rowCountMax = storedCountMax): Store {
+  return new IndexedDbStore(factory, rowCountMax);
 }
 
-interface MessageRecord {
-  inboxSeq: number;
+interface RowRecord {
   peerKey: string;
-  /** 1 for what counts as unread, as far as it was not read. */
-  fromOther: 0 | 1;
+  seq: number;
+  timeMs: number;
   message: Message;
 }
 
@@ -20,7 +20,7 @@ interface PendingRecord {
   message: Message;
 }
 
-const tables = ["messages", "pending", "read", "position"] as const;
+const tables = ["rows", "pending", "groups", "conversations", "position"] as const;
 type Table = (typeof tables)[number];
 type Tables = Record<Table, IDBObjectStore>;
 
@@ -30,36 +30,56 @@ class IndexedDbStore implements Store {
   #database: Promise<IDBDatabase> | undefined;
   readonly #orders = new Map<string, number>();
   #order = 0;
+  #savedCount = 0;
 
-  constructor(factory: IDBFactory) {
+  readonly #rowCountMax: number;
+
+  constructor(factory: IDBFactory, rowCountMax: number) {
     this.#factory = factory;
+    this.#rowCountMax = rowCountMax;
   }
 
   async open(owner: StoreOwner): Promise<StoredState> {
     this.#name = `anser ${owner.user} ${owner.url}`;
-    return this.#run("readonly", async ({ position, pending }) => {
+    return this.#run("readonly", async ({ position, groups, conversations, pending }) => {
       const records = await answer<PendingRecord[]>(pending.getAll());
       records.sort((left, right) => left.order - right.order);
       for (const record of records) this.#orders.set(record.id, record.order);
+      const names = (await answer(groups.getAllKeys())) as string[];
+      const held = await answer<number[]>(groups.getAll());
       return {
-        inboxSeq: (await answer<number | undefined>(position.get("inbox"))) ?? 0,
+        inboxSeq: await answer<number | undefined>(position.get("inbox")),
+        groups: new Map(names.map((name, index) => [name, held[index] ?? 0])),
+        conversations: await answer<Conversation[]>(conversations.getAll()),
+        version: (await answer<number | undefined>(position.get("version"))) ?? 0,
         pending: records.map((record) => record.message),
       };
     });
   }
 
-  async save(messages: Message[], from: number, to: number): Promise<void> {
-    await this.#run("readwrite", async ({ messages: table, pending, position }) => {
-      for (const message of messages) {
+  async save(batch: Batch): Promise<void> {
+    await this.#run("readwrite", async ({ rows, pending, groups, conversations, position }) => {
+      for (const message of batch.messages) {
         const peerKey = targetKey(message.peer);
-        const record: MessageRecord = { inboxSeq: message.inboxSeq, peerKey, fromOther: message.own ? 0 : 1, message };
-        table.put(record);
+        rows.put({ peerKey, seq: message.seq, timeMs: message.timeMs, message } satisfies RowRecord);
         pending.delete(message.id);
         this.#orders.delete(message.id);
+        if (isRecalled(message)) await recall(rows, peerKey, message.target);
       }
-      if (to > storedCountMax) table.delete(IDBKeyRange.upperBound(to - storedCountMax));
-      const held = (await answer<number | undefined>(position.get("inbox"))) ?? 0;
-      if (held >= from && to > held) position.put(to, "inbox");
+      for (const conversation of batch.conversations.values()) conversations.put(conversation);
+      for (const [conversation, move] of batch.groups) {
+        groups.put(moved(await answer<number | undefined>(groups.get(conversation)), move) ?? 0, conversation);
+      }
+      if (batch.inbox) {
+        const held = moved(await answer<number | undefined>(position.get("inbox")), batch.inbox);
+        if (held !== undefined) position.put(held, "inbox");
+      }
+      if (batch.version !== undefined) position.put(batch.version, "version");
+      this.#savedCount += batch.messages.length;
+      if (this.#savedCount >= trimEveryCount) {
+        this.#savedCount = 0;
+        await trim(rows, this.#rowCountMax);
+      }
     });
   }
 
@@ -79,51 +99,23 @@ class IndexedDbStore implements Store {
     await this.#run("readwrite", async ({ pending }) => void pending.delete(id));
   }
 
-  async conversations(): Promise<Conversation[]> {
-    return this.#run("readonly", async ({ messages, read }) => {
-      const found: Conversation[] = [];
-      const byPeer = messages.index("byPeer");
-      const unread = messages.index("unread");
-      const cursor = byPeer.openCursor(null, "prev");
-      for (let at = await answer(cursor); at; at = await answer(cursor)) {
-        const { peerKey, message } = at.value as MessageRecord;
-        const readUpTo = (await answer<number | undefined>(read.get(peerKey))) ?? 0;
-        const above = IDBKeyRange.bound([peerKey, 1, readUpTo], [peerKey, 1, Infinity], true);
-        found.push({ peer: message.peer, last: message, unread: await answer(unread.count(above)) });
-        // Going backwards, the greatest entry below this one is the last message of the next conversation.
-        at.continue([peerKey, 0]);
-      }
-      return found.sort((left, right) => right.last.inboxSeq - left.last.inboxSeq);
-    });
-  }
-
   async history(peer: Target, before: number, limit: number): Promise<Message[]> {
-    return this.#run("readonly", async ({ messages }) => {
+    return this.#run("readonly", async ({ rows }) => {
       const peerKey = targetKey(peer);
       const range = IDBKeyRange.bound([peerKey, 0], [peerKey, before], false, true);
       const found: Message[] = [];
-      const cursor = messages.index("byPeer").openCursor(range, "prev");
+      const cursor = rows.openCursor(range, "prev");
       for (let at = await answer(cursor); at && found.length < limit; at = await answer(cursor)) {
-        found.push((at.value as MessageRecord).message);
+        found.push((at.value as RowRecord).message);
         at.continue();
       }
       return found.reverse();
     });
   }
 
-  async markRead(peer: Target, inboxSeq: number): Promise<void> {
-    await this.#run("readwrite", async ({ read }) => {
-      const peerKey = targetKey(peer);
-      const known = (await answer<number | undefined>(read.get(peerKey))) ?? 0;
-      if (inboxSeq > known) read.put(inboxSeq, peerKey);
-    });
-  }
-
   async clear(): Promise<void> {
-    await this.#run("readwrite", async ({ messages, read, position }) => {
-      messages.clear();
-      read.clear();
-      position.clear();
+    await this.#run("readwrite", async ({ rows, groups, conversations, position }) => {
+      for (const table of [rows, groups, conversations, position]) table.clear();
     });
   }
 
@@ -158,14 +150,17 @@ class IndexedDbStore implements Store {
 
   #open(): Promise<IDBDatabase> {
     this.#database ??= new Promise((resolve, reject) => {
-      const request = this.#factory.open(this.#name, 1);
+      const request = this.#factory.open(this.#name, 2);
       request.onupgradeneeded = () => {
-        const messages = request.result.createObjectStore("messages", { keyPath: "inboxSeq" });
-        messages.createIndex("byPeer", ["peerKey", "inboxSeq"]);
-        messages.createIndex("unread", ["peerKey", "fromOther", "inboxSeq"]);
-        request.result.createObjectStore("pending", { keyPath: "id" });
-        request.result.createObjectStore("read");
-        request.result.createObjectStore("position");
+        const database = request.result;
+        // What another shape of this store kept comes again from the server; what waits to be sent does not.
+        for (const name of [...database.objectStoreNames]) if (name !== "pending") database.deleteObjectStore(name);
+        const rows = database.createObjectStore("rows", { keyPath: ["peerKey", "seq"] });
+        rows.createIndex("byTime", "timeMs");
+        database.createObjectStore("groups");
+        database.createObjectStore("conversations", { keyPath: "conversation" });
+        database.createObjectStore("position");
+        if (!database.objectStoreNames.contains("pending")) database.createObjectStore("pending", { keyPath: "id" });
       };
       request.onsuccess = () => {
         request.result.onversionchange = () => this.close();
@@ -174,6 +169,24 @@ class IndexedDbStore implements Store {
       request.onerror = () => reject(request.error);
     });
     return this.#database;
+  }
+}
+
+async function recall(rows: IDBObjectStore, peerKey: string, seq: number): Promise<void> {
+  const record = await answer<RowRecord | undefined>(rows.get([peerKey, seq]));
+  if (!record) return;
+  emptyOf(record.message);
+  rows.put(record);
+}
+
+/** Drops the oldest rows beyond what a store may hold. */
+async function trim(rows: IDBObjectStore, rowCountMax: number): Promise<void> {
+  let excess = (await answer(rows.count())) - rowCountMax;
+  const cursor = rows.index("byTime").openCursor();
+  for (let at = await answer(cursor); at && excess > 0; at = await answer(cursor)) {
+    at.delete();
+    excess -= 1;
+    at.continue();
   }
 }
 

@@ -1,31 +1,46 @@
-import { targetKey, type Conversation, type Message, type Target } from "../message.js";
-import { storedCountMax, type Store, type StoredState } from "./store.js";
+import { targetKey, type Conversation } from "../conversation.js";
+import { emptyOf, isRecalled, type Message, type Target } from "../message.js";
+import { moved, storedCountMax, trimEveryCount, type Batch, type Store, type StoredState } from "./store.js";
 
-/** Keeps everything until the process or the page ends. */
-export function memoryStore(): Store {
-  return new MemoryStore();
+/** Keeps the last `rowCountMax` rows and the rest until the process or the page ends. */
+export function memoryStore(rowCountMax = storedCountMax): Store {
+  return new MemoryStore(rowCountMax);
 }
 
 class MemoryStore implements Store {
-  readonly #messages = new Map<number, Message>();
+  /** By peer, each ascending by seq. */
+  readonly #rows = new Map<string, Message[]>();
   readonly #pending = new Map<string, Message>();
-  readonly #readUpTo = new Map<string, number>();
-  #position = 0;
+  readonly #groups = new Map<string, number>();
+  readonly #conversations = new Map<string, Conversation>();
+  #inboxSeq: number | undefined;
+  #version = 0;
+  #count = 0;
+  readonly #rowCountMax: number;
 
-  async open(): Promise<StoredState> {
-    return { inboxSeq: this.#position, pending: [...this.#pending.values()] };
+  constructor(rowCountMax: number) {
+    this.#rowCountMax = rowCountMax;
   }
 
-  async save(messages: Message[], from: number, to: number): Promise<void> {
-    for (const message of messages) {
-      this.#messages.set(message.inboxSeq, message);
-      this.#pending.delete(message.id);
+  async open(): Promise<StoredState> {
+    return {
+      inboxSeq: this.#inboxSeq,
+      groups: new Map(this.#groups),
+      conversations: [...this.#conversations.values()],
+      version: this.#version,
+      pending: [...this.#pending.values()],
+    };
+  }
+
+  async save(batch: Batch): Promise<void> {
+    for (const row of batch.messages) this.#put(row);
+    if (batch.inbox) this.#inboxSeq = moved(this.#inboxSeq, batch.inbox);
+    for (const [conversation, move] of batch.groups) {
+      this.#groups.set(conversation, moved(this.#groups.get(conversation), move) ?? 0);
     }
-    if (this.#position >= from) this.#position = Math.max(this.#position, to);
-    for (const inboxSeq of this.#messages.keys()) {
-      if (inboxSeq > to - storedCountMax) break;
-      this.#messages.delete(inboxSeq);
-    }
+    for (const [id, conversation] of batch.conversations) this.#conversations.set(id, conversation);
+    this.#version = batch.version ?? this.#version;
+    if (this.#count > this.#rowCountMax + trimEveryCount) this.#trim();
   }
 
   async savePending(message: Message): Promise<void> {
@@ -36,37 +51,49 @@ class MemoryStore implements Store {
     this.#pending.delete(id);
   }
 
-  async conversations(): Promise<Conversation[]> {
-    const conversations = new Map<string, Conversation>();
-    for (const message of this.#sorted()) {
-      const key = targetKey(message.peer);
-      const before = conversations.get(key)?.unread ?? 0;
-      const isUnread = !message.own && message.inboxSeq > (this.#readUpTo.get(key) ?? 0);
-      conversations.set(key, { peer: message.peer, last: message, unread: before + (isUnread ? 1 : 0) });
-    }
-    return [...conversations.values()].sort((left, right) => right.last.inboxSeq - left.last.inboxSeq);
-  }
-
   async history(peer: Target, before: number, limit: number): Promise<Message[]> {
-    const key = targetKey(peer);
-    const matching = this.#sorted().filter((message) => message.inboxSeq < before && targetKey(message.peer) === key);
-    return matching.slice(Math.max(0, matching.length - limit));
-  }
-
-  async markRead(peer: Target, inboxSeq: number): Promise<void> {
-    const key = targetKey(peer);
-    this.#readUpTo.set(key, Math.max(this.#readUpTo.get(key) ?? 0, inboxSeq));
+    const rows = this.#rows.get(targetKey(peer)) ?? [];
+    const end = countBelow(rows, before);
+    return rows.slice(Math.max(0, end - limit), end);
   }
 
   async clear(): Promise<void> {
-    this.#messages.clear();
-    this.#readUpTo.clear();
-    this.#position = 0;
+    this.#rows.clear();
+    this.#groups.clear();
+    this.#conversations.clear();
+    this.#inboxSeq = undefined;
+    this.#version = 0;
+    this.#count = 0;
   }
 
   close(): void {}
 
-  #sorted(): Message[] {
-    return [...this.#messages.values()].sort((left, right) => left.inboxSeq - right.inboxSeq);
+  #put(row: Message): void {
+    this.#pending.delete(row.id);
+    const key = targetKey(row.peer);
+    const rows = this.#rows.get(key) ?? [];
+    this.#rows.set(key, rows);
+    if (isRecalled(row)) {
+      const target = rows.find((kept) => kept.seq === row.target);
+      if (target) emptyOf(target);
+    }
+    const at = countBelow(rows, row.seq);
+    const isKnown = rows[at]?.seq === row.seq;
+    rows.splice(at, isKnown ? 1 : 0, row);
+    if (!isKnown) this.#count += 1;
   }
+
+  #trim(): void {
+    const all = [...this.#rows.values()].flat().sort((left, right) => left.timeMs - right.timeMs);
+    const dropped = new Set(all.slice(0, all.length - this.#rowCountMax));
+    for (const [key, rows] of this.#rows) this.#rows.set(key, rows.filter((row) => !dropped.has(row)));
+    this.#count = all.length - dropped.size;
+  }
+}
+
+/** Looked for from the end, where rows are added. */
+function countBelow(rows: Message[], seq: number): number {
+  let count = rows.length;
+  while (count > 0 && (rows[count - 1] as Message).seq >= seq) count -= 1;
+  return count;
 }

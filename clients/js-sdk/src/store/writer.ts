@@ -1,15 +1,8 @@
-import type { Message } from "../message.js";
-import type { Store } from "./store.js";
-
-interface Batch {
-  messages: Message[];
-  from: number;
-  to: number;
-}
+import type { Batch, Move, Store } from "./store.js";
 
 export interface WriterListener {
-  /** Everything up to `to` is in the store. */
-  saved(messages: Message[], to: number): void;
+  /** The batch is in the store, or cannot be. */
+  saved(batch: Batch): void;
   failed(error: unknown): void;
 }
 
@@ -26,13 +19,15 @@ export class Writer {
     this.#listener = listener;
   }
 
-  add(messages: Message[], from: number, to: number): void {
-    if (this.#batch) {
-      this.#batch.messages.push(...messages);
-      this.#batch.to = to;
-    } else {
-      this.#batch = { messages: [...messages], from, to };
+  add(more: Partial<Batch>): void {
+    const batch: Batch = (this.#batch ??= { messages: [], groups: new Map(), conversations: new Map() });
+    batch.messages.push(...(more.messages ?? []));
+    if (more.inbox) batch.inbox = joined(batch.inbox, more.inbox);
+    for (const [conversation, move] of more.groups ?? []) {
+      batch.groups.set(conversation, joined(batch.groups.get(conversation), move));
     }
+    for (const [id, conversation] of more.conversations ?? []) batch.conversations.set(id, conversation);
+    if (more.version !== undefined) batch.version = more.version;
     this.#writing ??= this.#write();
   }
 
@@ -47,14 +42,19 @@ export class Writer {
     for (let batch = this.#batch; batch; batch = this.#batch) {
       this.#batch = undefined;
       try {
-        // After a failure the stored position stays below what is missing, so the next start fetches it again.
-        if (!this.#broken) await this.#store().save(batch.messages, batch.from, batch.to);
+        // After a failure the stored positions stay below what is missing, so the next start fetches it again.
+        if (!this.#broken) await this.#store().save(batch);
       } catch (error) {
         this.#broken = true;
         this.#listener.failed(error);
       }
-      this.#listener.saved(batch.messages, batch.to);
+      this.#listener.saved(batch);
     }
     this.#writing = undefined;
   }
+}
+
+/** Two moves one after the other. One that begins anew, from 0, stands for itself. */
+function joined(first: Move | undefined, second: Move): Move {
+  return first && second.from > 0 ? { from: first.from, to: second.to } : second;
 }
