@@ -298,6 +298,8 @@ pub(crate) const TABLE: Table = Table {
         "ANSER_CONFIG",
         "ANSER_GOIM_CLIENT",
         "ANSER_KILL_ROUNDS",
+        "ANSER_MODEL_SEED",
+        "ANSER_MODEL_SEEDS",
         "ANSER_TEST_SEED",
         "ANSER_TOKEN",
         "ANSER_URL",

@@ -2,13 +2,14 @@
 //!
 //! Before a row is published, every change of members up to it has been commanded: who was removed is out of the
 //! room, who was invited is in it. A row that was overtaken on its way here, or was stored by another process, is
-//! looked up where the seqs show a hole. A command carries the seq of the row that made the change, so that one which
-//! is given twice or late changes nothing.
+//! looked up where the seqs show a hole. A command says how the user stands at that moment and carries the seq of the
+//! row that made it so: one which is given twice or late changes nothing.
 //!
 //! A group that was converted is *settled* first: its rows below the conversion must be in the inboxes, else they
 //! would come after those above it; and its members, who came in while there was no room, must be in the room. That
 //! is done again where this process does not know it: once more is harmless, and [`SETTLING_ROWS`] bounds it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +77,7 @@ impl Memberships {
         };
         let mut changes = self.overtaken(group, commanded, rows).await?;
         changes.extend(rows.iter().flat_map(|row| memberships_of(group, row)));
+        let changes = self.as_they_stand(group, changes).await?;
         self.command(changes).await?;
         self.commanded.insert(group.clone(), commanded.max(last.seq));
         Ok(true)
@@ -169,6 +171,32 @@ impl Memberships {
         // What cannot be read was logged by who found it first, and is left out here as everywhere.
         let messages = changes.filter_map(|row| mailbox::message_of(&row).ok());
         Ok(messages.flat_map(|row| memberships_of(group, &row)).collect())
+    }
+
+    /// What these changes come to as the store has their users: a join that is commanded again, by the sweep or by
+    /// another process, must not bring back who has gone since. A connection that was made after the leaving knows no
+    /// version that would tell it.
+    async fn as_they_stand(&self, group: &GroupId, changes: Vec<Membership>) -> Result<Vec<Membership>> {
+        let last: BTreeMap<UserId, Membership> =
+            changes.into_iter().map(|change| (change.user.clone(), change)).collect();
+        let users: Vec<UserId> = last.keys().cloned().collect();
+        let mut standing = Vec::with_capacity(users.len());
+        for users in users.chunks(MEMBERS_MAX) {
+            let members = self.store.members(group, users).await.map_err(failure::of_backend)?;
+            for (user, member) in users.iter().zip(members) {
+                match member {
+                    Some(member) => standing.push(Membership {
+                        user: member.user,
+                        group: group.clone(),
+                        version: member.joined.max(member.left),
+                        member: member.left == 0,
+                    }),
+                    // One who has left may be forgotten by the store.
+                    None => standing.extend(last.get(user).filter(|change| !change.member).cloned()),
+                }
+            }
+        }
+        Ok(standing)
     }
 
     /// One row of a conversation.

@@ -40,7 +40,10 @@ async fn json_has_every_documented_field_also_when_it_is_0() {
     let reply = chat.request("auth", request).await;
     assert_fields(&reply, &["seq", "auth"]);
     assert_eq!(reply["seq"], 1);
-    assert_fields(&reply["auth"], &["user", "connection", "server", "inboxTop", "ackedUpTo", "heartbeatMs"]);
+    assert_fields(
+        &reply["auth"],
+        &["user", "connection", "server", "inboxTop", "ackedUpTo", "heartbeatMs", "groups", "groupsNext"],
+    );
     assert_eq!((&reply["auth"]["inboxTop"], &reply["auth"]["ackedUpTo"]), (&json!(0), &json!(0)));
     assert_eq!(chat.push().await, json!({"syncDone": {"inboxSeq": 0}}));
 
@@ -58,7 +61,10 @@ async fn json_has_every_documented_field_also_when_it_is_0() {
         "sender": alice, "to": {"user": bob}, "clientMessageId": "c-1", "timeMs": sent["timeMs"], "text": "hi"
     });
     assert_eq!(page, json!({"seq": 3, "sync": {"messages": [message], "top": 1, "next": 0}}));
-    assert_eq!(chat.request("heartbeat", json!({})).await, json!({"seq": 4, "heartbeat": {"inboxTop": 1}}));
+    assert_eq!(
+        chat.request("heartbeat", json!({})).await,
+        json!({"seq": 4, "heartbeat": {"inboxTop": 1, "groups": []}})
+    );
     assert_eq!(chat.request("join", json!({"rooms": ["live://1"]})).await, json!({"seq": 5, "join": {}}));
     assert_eq!(chat.request("leave", json!({"rooms": ["live://1"]})).await, json!({"seq": 6, "leave": {}}));
     let acked = chat.request("ack", json!({"inboxSeq": 1})).await;
@@ -194,8 +200,12 @@ async fn every_content_type_arrives_as_it_was_sent() {
             (send::Content::Custom(custom.clone()), client::message::Content::Custom(custom)),
         ];
         for (sent, received) in contents {
-            let request =
-                client::Send { to: Some(to_user(&bob)), client_message_id: unique("c"), content: Some(sent) };
+            let request = client::Send {
+                to: Some(to_user(&bob)),
+                client_message_id: unique("c"),
+                content: Some(sent),
+                ..client::Send::default()
+            };
             let _: client::SendReply = ask(&mut sender, RequestKind::Send(request)).await;
             assert_eq!(message(&mut receiver).await.content, Some(received));
         }
@@ -226,11 +236,12 @@ async fn what_is_too_large_or_wrong_is_refused_and_the_connection_stays() {
                 to: None,
                 client_message_id: "c".to_owned(),
                 content: Some(send::Content::Text("hi".to_owned())),
+                ..client::Send::default()
             }),
             RequestKind::Send(client::Send {
                 to: Some(to()),
                 client_message_id: "c".to_owned(),
-                content: None,
+                ..client::Send::default()
             }),
         ] {
             let shown = format!("{request:?}");

@@ -227,6 +227,8 @@ impl Person {
                 self.keep(message.inbox_seq.unwrap(), message.message_id);
             }
             FromServer::Push(Push::SyncDone(_)) => talk.is_live = true,
+            // How far others have received is not stored; it may come or not.
+            FromServer::Push(Push::Receipt(_)) => {}
             FromServer::Push(Push::Gap(gap)) => {
                 talk.is_live = true;
                 self.page(connection, gap.begin, gap.end).await?;

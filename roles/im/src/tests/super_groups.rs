@@ -157,8 +157,10 @@ async fn who_is_removed_is_out_of_the_room_before_anything_that_follows() {
     push.until_published(1).await;
     let remove = GroupRemove { group: "g".to_owned(), users: names(&["bob"]) };
     ask!(running, "alice", GroupRemove, remove).unwrap();
+    push.until_published(2).await;
     running.say_in("g", "carol", "c-1").await.unwrap();
     ask!(running, "carol", GroupLeave, GroupLeave { group: "g".to_owned() }).unwrap();
+    push.until_published(4).await;
     ask!(running, "alice", GroupInvite, invite(&["bob"])).unwrap();
     let did = push.until_published(5).await;
     for (change, seq) in
@@ -208,6 +210,25 @@ async fn what_a_process_left_behind_is_commanded_and_published_by_the_next_one()
     backends.until_no_intents().await;
     drop(running);
     assert_eq!(deaf.did.borrow().len(), 0);
+}
+
+#[tokio::test]
+async fn who_has_gone_meanwhile_is_not_brought_back_by_what_was_left_behind() {
+    let backends = Backends::open().await;
+    let deaf = Arc::new(Remembering::new());
+    deaf.open.send_replace(false);
+    let ended = backends.start(unswept(), &deaf);
+    ended.group("g", &["alice", "bob", "carol"], "super").await;
+    ask!(ended, "bob", GroupLeave, GroupLeave { group: "g".to_owned() }).unwrap();
+    ended.service.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+
+    let push = Arc::new(Remembering::new());
+    let _running = backends.start(hurried(), &push);
+    let did = push.until_published(2).await;
+    let brought_in = did.iter().any(commands("bob", 1, true));
+    assert!(!brought_in, "a connection that bob made after leaving would be in the room: {did:?}");
+    assert!(place_of(&did, commands("bob", 2, false)) < place_of(&did, publishes(2)));
+    place_of(&did, commands("carol", 1, true));
 }
 
 #[tokio::test]

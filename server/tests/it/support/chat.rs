@@ -1,6 +1,8 @@
 //! Chat clients: JSON texts as a browser sees them, and the Rust client's connection in every encoding.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use anser_client::{Connection, Encoding, Endpoint, Push, RequestKind};
 use protocol::client::{self, target};
@@ -8,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::server::Server;
 use super::websocket::{CLOSE, TEXT, WebSocket};
-use super::{unique, within};
+use super::{PATIENCE, unique, within};
 
 /// A client of `anser.v1.json` whose texts are written by the test.
 pub(crate) struct JsonChat {
@@ -20,9 +22,14 @@ pub(crate) struct JsonChat {
 impl JsonChat {
     /// Connects and says nothing.
     pub(crate) async fn open(server: &Server) -> Self {
-        let socket = WebSocket::connect(server.ws, Some("anser.v1.json")).await;
+        Self::try_open(server.ws).await.expect("a server that listens")
+    }
+
+    /// As [`Self::open`]; `None` where nobody listens.
+    pub(crate) async fn try_open(address: SocketAddr) -> Option<Self> {
+        let socket = WebSocket::try_connect(address, Some("anser.v1.json")).await?;
         assert_eq!(socket.subprotocol.as_deref(), Some("anser.v1.json"));
-        Self { socket, seq: 0, pushes: VecDeque::new() }
+        Some(Self { socket, seq: 0, pushes: VecDeque::new() })
     }
 
     /// Connects as a user's device that holds nothing, and waits until it is live.
@@ -35,10 +42,21 @@ impl JsonChat {
 
     /// Sends a request and takes its whole answer; pushes that come before it are kept.
     pub(crate) async fn request(&mut self, name: &str, request: Value) -> Value {
+        self.try_request(name, request).await.expect("a reply and not the end of the connection")
+    }
+
+    /// As [`Self::request`]; `None` where the connection has ended.
+    pub(crate) async fn try_request(&mut self, name: &str, request: Value) -> Option<Value> {
+        let seq = self.begin(name, request).await;
+        self.try_reply(seq).await
+    }
+
+    /// Sends a request and gives its seq, without waiting for its answer.
+    pub(crate) async fn begin(&mut self, name: &str, request: Value) -> u64 {
         self.seq += 1;
         let seq = self.seq;
         self.send_text(&json!({"seq": seq, name: request}).to_string()).await;
-        self.reply(seq).await
+        seq
     }
 
     /// Sends a request that must not be refused and takes what its answer says.
@@ -46,6 +64,24 @@ impl JsonChat {
         let mut reply = self.request(name, request).await;
         assert!(reply.get(name).is_some(), "{name} was answered with {reply}");
         reply[name].take()
+    }
+
+    /// Asks again and again until the answer is the one waited for.
+    pub(crate) async fn ask_until(
+        &mut self,
+        name: &str,
+        request: Value,
+        is_it: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let started = Instant::now();
+        loop {
+            let answer = self.ask(name, request.clone()).await;
+            if is_it(&answer) {
+                return answer;
+            }
+            assert!(started.elapsed() < PATIENCE, "{name} {request} is still answered with {answer}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Sends a request that must be refused and takes the error.
@@ -68,14 +104,69 @@ impl JsonChat {
 
     /// The answer of that seq; pushes that come before it are kept.
     pub(crate) async fn reply(&mut self, seq: u64) -> Value {
+        self.try_reply(seq).await.expect("a reply and not the end of the connection")
+    }
+
+    /// As [`Self::reply`]; `None` where the connection has ended.
+    pub(crate) async fn try_reply(&mut self, seq: u64) -> Option<Value> {
         loop {
-            let value = self.next().await.expect("a reply and not the end of the connection");
+            let value = self.next().await?;
             if value["seq"] == seq {
-                return value;
+                return Some(value);
             }
             assert!(value.get("seq").is_none(), "waiting for the reply to {seq} came {value}");
             self.pushes.push_back(value);
         }
+    }
+
+    /// The pushes that have come and that nobody has taken.
+    pub(crate) fn taken_pushes(&mut self) -> Vec<Value> {
+        self.pushes.drain(..).collect()
+    }
+
+    /// Takes pushes until there is one of that name, and gives what it says; those before it are dropped.
+    pub(crate) async fn push_of(&mut self, name: &str) -> Value {
+        loop {
+            let mut push = self.push().await;
+            if push.get(name).is_some() {
+                return push[name].take();
+            }
+        }
+    }
+
+    /// The next push that tells a row of a conversation: its name and what it says.
+    pub(crate) async fn row(&mut self) -> (String, Value) {
+        loop {
+            let mut push = self.push().await;
+            for name in ["message", "recalled", "groupEvent"] {
+                if push.get(name).is_some() {
+                    return (name.to_owned(), push[name].take());
+                }
+            }
+        }
+    }
+
+    /// The words of the next row, which must be a message.
+    pub(crate) async fn hears(&mut self) -> String {
+        let (name, row) = self.row().await;
+        assert_eq!(name, "message", "instead of a message came {row}");
+        row["text"].as_str().unwrap_or_else(|| panic!("no words in {row}")).to_owned()
+    }
+
+    /// Sends a text message to a group.
+    pub(crate) async fn say_in(&mut self, group: &str, text: &str) -> Value {
+        let id = unique("client-message");
+        self.ask("send", json!({"to": {"group": group}, "clientMessageId": id, "text": text})).await
+    }
+
+    /// Makes a group with these members beside the user, and these fields beside its name; gives its id.
+    pub(crate) async fn make_group(&mut self, members: &[&str], fields: Value) -> String {
+        let mut request = json!({"name": "group", "members": members});
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            request[name] = value.clone();
+        }
+        let made = self.ask("groupCreate", request).await;
+        made["group"].as_str().unwrap().to_owned()
     }
 
     /// The next push.
@@ -214,6 +305,7 @@ pub(crate) fn words(to: client::Target, client_message_id: &str, text: &str) -> 
         to: Some(to),
         client_message_id: client_message_id.to_owned(),
         content: Some(client::send::Content::Text(text.to_owned())),
+        ..client::Send::default()
     })
 }
 

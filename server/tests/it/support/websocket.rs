@@ -38,10 +38,15 @@ pub(crate) struct WebSocket {
 impl WebSocket {
     /// Connects to `/sub`, offering a subprotocol.
     pub(crate) async fn connect(address: SocketAddr, subprotocol: Option<&str>) -> Self {
+        Self::try_connect(address, subprotocol).await.expect("somebody who listens and answers")
+    }
+
+    /// As [`Self::connect`]; `None` where nobody listens, or the connection ended before it was answered.
+    pub(crate) async fn try_connect(address: SocketAddr, subprotocol: Option<&str>) -> Option<Self> {
         let offered: Vec<(&str, &str)> =
             subprotocol.into_iter().map(|name| ("Sec-WebSocket-Protocol", name)).collect();
-        match Self::handshake(address, "/sub", &offered).await {
-            Ok(socket) => socket,
+        match Self::try_handshake(address, "/sub", &offered).await? {
+            Ok(socket) => Some(socket),
             Err(response) => panic!("the handshake was refused: {response:?}"),
         }
     }
@@ -52,6 +57,14 @@ impl WebSocket {
         target: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, Response> {
+        Self::try_handshake(address, target, headers).await.expect("an answer to the handshake")
+    }
+
+    async fn try_handshake(
+        address: SocketAddr,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Option<Result<Self, Response>> {
         let mut head = format!(
             "GET {target} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n"
@@ -61,16 +74,16 @@ impl WebSocket {
         }
         head.push_str("\r\n");
         within("the WebSocket handshake", async {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            stream.write_all(head.as_bytes()).await.unwrap();
-            let response = read_response(&mut stream).await.expect("an answer to the handshake");
+            let mut stream = TcpStream::connect(address).await.ok()?;
+            stream.set_nodelay(true).ok()?;
+            stream.write_all(head.as_bytes()).await.ok()?;
+            let response = read_response(&mut stream).await?;
             if response.status != 101 {
-                return Err(response);
+                return Some(Err(response));
             }
             assert_eq!(response.header("sec-websocket-accept"), Some(ACCEPT));
             let subprotocol = response.header("sec-websocket-protocol").map(str::to_owned);
-            Ok(Self { stream, buffer: response.body, subprotocol })
+            Some(Ok(Self { stream, buffer: response.body, subprotocol }))
         })
         .await
     }
