@@ -2,7 +2,8 @@
 //!
 //! It keeps two generations. What is read or written moves to the young one; when that is full it becomes the
 //! old one, and what was left in the old one is forgotten at once. So every operation is O(1), at most twice
-//! the bound is kept, and an entry touched since then is never lost.
+//! the bound is kept, and an entry touched since then is never lost. A value in the old generation that has a
+//! younger one is not seen.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -32,8 +33,26 @@ impl<K: Eq + Hash, V> Generations<K, V> {
 
     /// Puts a value under a key; answers how many entries were forgotten for it.
     pub(crate) fn insert(&mut self, key: K, value: V) -> usize {
-        self.old.remove(&key);
         self.young.insert(key, value);
+        self.forget()
+    }
+
+    /// As [`Self::insert`], but forgets nothing: [`Self::forget`] is to be called later. The key is only made where
+    /// it is not there.
+    pub(crate) fn keep<Q: Eq + Hash + ?Sized>(&mut self, key: &Q, value: V)
+    where
+        K: Borrow<Q> + for<'a> From<&'a Q>,
+    {
+        match self.young.get_mut(key) {
+            Some(kept) => *kept = value,
+            None => {
+                self.young.insert(key.into(), value);
+            }
+        }
+    }
+
+    /// Forgets the old generation where the young one is full; answers how many entries that were.
+    pub(crate) fn forget(&mut self) -> usize {
         if self.young.len() <= self.young_count_max {
             return 0;
         }
@@ -66,6 +85,19 @@ mod tests {
         }
         assert_eq!(map.get(&0), None);
         assert_eq!(forgotten + map.young.len() + map.old.len(), 1000);
+    }
+
+    #[test]
+    fn what_is_kept_goes_only_when_it_is_told_to_forget() {
+        let mut map: Generations<String, usize> = Generations::new(2);
+        for number in 0..10 {
+            map.keep(&*number.to_string(), number);
+        }
+        map.keep("3", 33);
+        assert_eq!((map.get("0"), map.get("3"), map.get("9")), (Some(&0), Some(&33), Some(&9)));
+        assert_eq!((map.forget(), map.forget()), (0, 0));
+        map.keep("3", 34);
+        assert_eq!((map.get("0"), map.get("3")), (Some(&0), Some(&34)));
     }
 
     #[test]

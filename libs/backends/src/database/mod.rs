@@ -31,9 +31,11 @@ use folder::Folder;
 /// One kind of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Table {
-    /// Its place in [`Layout::tables`].
+    /// Where its keyspace stands in [`Layout::keyspaces`].
     pub(crate) index: usize,
-    /// Its name on disk and in errors.
+    /// What tells its keys from those of other tables in the same keyspace; how is a matter of those who make them.
+    pub(crate) part: Option<u8>,
+    /// Its name in errors.
     pub(crate) name: &'static str,
 }
 
@@ -44,11 +46,12 @@ pub(crate) struct Layout {
     pub(crate) name: &'static str,
     /// The version of keys and rows that this build reads and writes.
     pub(crate) version: u32,
-    /// Its tables, each at its own index.
-    pub(crate) tables: &'static [Table],
+    /// The names of its keyspaces on disk. Each costs some milliseconds when a database is made, files, and memory:
+    /// tables that are small or seldom written to share one.
+    pub(crate) keyspaces: &'static [&'static str],
     /// Bytes of blocks kept in memory for reading.
     pub(crate) cache_bytes: u64,
-    /// Bytes of rows that a table keeps in memory before it writes them out: what a start replays from the
+    /// Bytes of rows that a keyspace keeps in memory before it writes them out: what a start replays from the
     /// journal is bounded by it.
     pub(crate) memtable_bytes: u64,
     /// Threads that write tables out and merge them. With more than one, fjall 3.1 keeps the first spinning while
@@ -206,9 +209,8 @@ fn open_engine(path: &Path, layout: &Layout) -> fjall::Result<fjall::Database> {
 }
 
 fn open_keyspaces(engine: &fjall::Database, layout: &Layout) -> fjall::Result<Vec<fjall::Keyspace>> {
-    debug_assert!(layout.tables.iter().enumerate().all(|(place, table)| table.index == place));
     let options = || KeyspaceCreateOptions::default().max_memtable_size(layout.memtable_bytes);
-    layout.tables.iter().map(|table| engine.keyspace(table.name, options)).collect()
+    layout.keyspaces.iter().map(|name| engine.keyspace(name, options)).collect()
 }
 
 fn format_of(layout: &Layout) -> String {

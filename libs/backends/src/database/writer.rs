@@ -44,6 +44,9 @@ pub(crate) trait State: Send + 'static {
 
     /// The commit failed: forgets everything that is not known to be on disk.
     fn abandoned(&mut self);
+
+    /// Nothing more comes: adds what was only kept in memory and would be lost. It may be lost in a crash.
+    fn closing(&mut self, _draft: &mut Draft) {}
 }
 
 /// Answers one job: with nothing when the commit is done, else with what happened.
@@ -61,7 +64,7 @@ pub(crate) struct Writer<S> {
     line: Option<mpsc::Sender<Job<S>>>,
     queued_bytes: Arc<AtomicUsize>,
     failed: Arc<AtomicBool>,
-    place: String,
+    place: Arc<str>,
     full: metrics::Counter,
     thread: Option<JoinHandle<()>>,
 }
@@ -75,14 +78,14 @@ impl<S: State> Writer<S> {
         let (line, jobs) = mpsc::channel(JOBS_MAX);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let failed = Arc::new(AtomicBool::new(false));
-        let place = format!("{} in {}", database.name, database.path().display());
+        let place: Arc<str> = format!("{} in {}", database.name, database.path().display()).into();
         let worker = Worker {
             state,
             draft: Draft::new(Arc::clone(database)),
             jobs,
             queued_bytes: Arc::clone(&queued_bytes),
             failed: Arc::clone(&failed),
-            place: place.clone(),
+            place: Arc::clone(&place),
             commits: metrics::counter!("anser_backend_commits_total", "backend" => database.name),
         };
         let thread = std::thread::Builder::new()
@@ -110,7 +113,7 @@ impl<S: State> Writer<S> {
         work: impl FnOnce(&mut S, &mut Draft) -> T + Send + 'static,
     ) -> Result<T> {
         let (sender, waiter) = oneshot::channel();
-        let place = self.place.clone();
+        let place = Arc::clone(&self.place);
         let work: Work<S> = Box::new(move |state, draft| {
             let done = work(state, draft);
             Box::new(move |failure| {
@@ -175,7 +178,7 @@ struct Worker<S> {
     jobs: mpsc::Receiver<Job<S>>,
     queued_bytes: Arc<AtomicUsize>,
     failed: Arc<AtomicBool>,
-    place: String,
+    place: Arc<str>,
     commits: metrics::Counter,
 }
 
@@ -189,6 +192,12 @@ impl<S: State> Worker<S> {
             self.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
             for answer in answers.drain(..) {
                 answer(failure);
+            }
+        }
+        if !self.failed.load(Ordering::Acquire) {
+            self.state.closing(&mut self.draft);
+            if !self.draft.is_empty() {
+                self.commit(Durability::Relaxed);
             }
         }
     }

@@ -15,7 +15,8 @@ pub(crate) trait BrokerFixture: Sized + Send {
     async fn reopen(&mut self);
 }
 
-const BOTH: [Topic; 2] = [Topic::Push, Topic::Fanout];
+const ALL: [Topic; 3] = [Topic::Push, Topic::Fanout, Topic::Presence];
+const NOT_DURABLE: [Topic; 2] = [Topic::Push, Topic::Presence];
 
 /// A text or a number as the bytes of its text.
 struct Value(Bytes);
@@ -54,12 +55,12 @@ async fn read(subscription: &mut Box<dyn Subscription>, count: usize) -> Vec<Del
 pub(crate) mod cases {
     use std::collections::HashMap;
 
-    use super::{Arc, BOTH, BrokerFixture, Topic, read, record, values};
+    use super::{ALL, Arc, BrokerFixture, NOT_DURABLE, Topic, read, record, values};
     use crate::{begun, still_waits, within};
 
     pub(crate) async fn records_of_a_key_keep_their_order(fixture: impl BrokerFixture) {
         let broker = fixture.broker();
-        for topic in BOTH {
+        for topic in ALL {
             let mut subscription = broker.subscribe(topic, "reader").await.unwrap();
             for number in 0..50 {
                 let records = vec![record("a", 2 * number), record("b", number), record("a", 2 * number + 1)];
@@ -81,7 +82,7 @@ pub(crate) mod cases {
 
     pub(crate) async fn each_consumer_name_gets_every_record(fixture: impl BrokerFixture) {
         let broker = fixture.broker();
-        for topic in BOTH {
+        for topic in ALL {
             let mut one = broker.subscribe(topic, "one").await.unwrap();
             let mut other = broker.subscribe(topic, "other").await.unwrap();
             broker.publish(topic, (0..10).map(|number| record("k", number)).collect()).await.unwrap();
@@ -89,11 +90,26 @@ pub(crate) mod cases {
         }
     }
 
+    pub(crate) async fn a_record_goes_to_its_own_topic_alone(fixture: impl BrokerFixture) {
+        let broker = fixture.broker();
+        let mut subscriptions = Vec::new();
+        for topic in ALL {
+            subscriptions.push(broker.subscribe(topic, "reader").await.unwrap());
+        }
+        for topic in ALL {
+            broker.publish(topic, vec![record("k", topic.name())]).await.unwrap();
+        }
+        for (topic, mut subscription) in ALL.into_iter().zip(subscriptions) {
+            assert_eq!(values(&read(&mut subscription, 1).await), [topic.name()]);
+            still_waits(subscription.next(1)).await;
+        }
+    }
+
     pub(crate) async fn next_waits_for_a_record_and_never_answers_more_than_asked(
         fixture: impl BrokerFixture,
     ) {
         let broker = fixture.broker();
-        for topic in BOTH {
+        for topic in ALL {
             let mut subscription = broker.subscribe(topic, "reader").await.unwrap();
             // Dropped while it waits: no record may be lost by it.
             still_waits(subscription.next(10)).await;
@@ -106,7 +122,7 @@ pub(crate) mod cases {
 
     pub(crate) async fn those_who_share_a_name_share_the_records(fixture: impl BrokerFixture) {
         let broker = fixture.broker();
-        for topic in BOTH {
+        for topic in ALL {
             let _keeps_the_name = broker.subscribe(topic, "pair").await.unwrap();
             let readers: Vec<_> = (0..3)
                 .map(|_| {
@@ -159,10 +175,12 @@ pub(crate) mod cases {
         fixture: impl BrokerFixture,
     ) {
         let broker = fixture.broker();
-        broker.publish(Topic::Push, vec![record("k", "before")]).await.unwrap();
-        let mut subscription = broker.subscribe(Topic::Push, "late").await.unwrap();
-        broker.publish(Topic::Push, vec![record("k", "after")]).await.unwrap();
-        assert_eq!(values(&read(&mut subscription, 1).await), ["after"]);
+        for topic in NOT_DURABLE {
+            broker.publish(topic, vec![record("k", "before")]).await.unwrap();
+            let mut subscription = broker.subscribe(topic, "late").await.unwrap();
+            broker.publish(topic, vec![record("k", "after")]).await.unwrap();
+            assert_eq!(values(&read(&mut subscription, 1).await), ["after"], "{topic:?}");
+        }
     }
 
     pub(crate) async fn a_durable_topic_goes_on_where_it_was_committed(mut fixture: impl BrokerFixture) {
@@ -221,6 +239,7 @@ macro_rules! broker_suite {
         crate::run_suite!(broker over $fixture:
             cases::records_of_a_key_keep_their_order,
             cases::each_consumer_name_gets_every_record,
+            cases::a_record_goes_to_its_own_topic_alone,
             cases::next_waits_for_a_record_and_never_answers_more_than_asked,
             cases::those_who_share_a_name_share_the_records,
             cases::what_was_not_committed_goes_to_the_next_of_that_name,

@@ -14,6 +14,8 @@ pub(crate) trait CacheFixture: Sized {
 }
 
 pub(crate) mod cases {
+    use protocol::{ConversationId, GroupId, Identifier};
+
     use super::{Arc, Cache, CacheFixture, Duration};
     use crate::user;
 
@@ -47,6 +49,23 @@ pub(crate) mod cases {
         assert_eq!(top(&cache, "alice", Duration::from_secs(60)).await, Some(7));
     }
 
+    pub(crate) async fn inboxes_and_conversations_are_kept_apart(fixture: impl CacheFixture) {
+        let cache = fixture.cache();
+        let (here, there) = (
+            ConversationId::single(&user("a"), &user("b")),
+            ConversationId::group(&GroupId::new("a").unwrap()),
+        );
+        cache.raise_inbox_tops(&[(user("a"), 3)]).await.unwrap();
+        cache.raise_outbox_tops(&[(here.clone(), 7), (here.clone(), 5)]).await.unwrap();
+        let age_max = Duration::from_secs(60);
+        assert_eq!(cache.outbox_tops(&[there, here.clone()], age_max).await.unwrap(), [None, Some(7)]);
+        assert_eq!(cache.inbox_tops(&[user("a"), user("b")], age_max).await.unwrap(), [Some(3), None]);
+        let age_max = Duration::from_millis(2);
+        while cache.outbox_tops(std::slice::from_ref(&here), age_max).await.unwrap()[0].is_some() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub(crate) async fn raising_with_a_lower_value_renews_the_age(fixture: impl CacheFixture) {
         let cache = fixture.cache();
         cache.raise_inbox_tops(&[(user("alice"), 7)]).await.unwrap();
@@ -66,6 +85,7 @@ macro_rules! cache_suite {
             cases::tops_are_answered_in_the_order_asked,
             cases::a_top_is_only_raised,
             cases::a_top_older_than_asked_is_not_answered,
+            cases::inboxes_and_conversations_are_kept_apart,
             cases::raising_with_a_lower_value_renews_the_age,
         );
     };

@@ -24,14 +24,14 @@ use crate::database::{self, Layout, Table, View, corrupt};
 use crate::{Error, Kind, Result};
 
 /// offset → key and value.
-const RECORDS: Table = Table { index: 0, name: "records" };
+const RECORDS: Table = Table { index: 0, part: None, name: "records" };
 /// consumer name → the offset up to which it has committed.
-const COMMITTED: Table = Table { index: 1, name: "committed" };
+const COMMITTED: Table = Table { index: 1, part: None, name: "committed" };
 
 const LAYOUT: Layout = Layout {
     name: "broker",
     version: 1,
-    tables: &[RECORDS, COMMITTED],
+    keyspaces: &["records", "committed"],
     cache_bytes: 4 * 1024 * 1024,
     memtable_bytes: 8 * 1024 * 1024,
     worker_threads: 1,

@@ -1,11 +1,11 @@
-//! The broker inside this process: topic `push` in memory, topic `fanout` in a folder.
+//! The broker inside this process: topics `push` and `presence` in memory, topic `fanout` in a folder.
 //!
 //! Each topic has one partition, so all records keep their order, not only those of one key. As with any broker
 //! one partition is read by one subscription of a consumer name at a time; others of that name wait and the
 //! next one takes over when it is dropped.
 
 mod fanout;
-mod push;
+mod transient;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use super::{Broker, Record, Subscription, Topic};
 use crate::{Error, Kind, Result};
 use fanout::Fanout;
-use push::Push;
+use transient::Transient;
 
 /// The only partition of each topic.
 const PARTITION: u32 = 0;
@@ -32,11 +32,13 @@ pub async fn open(folder: &str) -> Result<Arc<dyn Broker>> {
     }
     let fanout = Arc::new(Fanout::open(PathBuf::from(folder)).await?);
     tracing::info!(target: "broker", folder, "open");
-    Ok(Arc::new(EmbeddedBroker { push: Arc::new(Push::new()), fanout }))
+    let (push, presence) = (Transient::new(Topic::Push), Transient::new(Topic::Presence));
+    Ok(Arc::new(EmbeddedBroker { push, presence, fanout }))
 }
 
 struct EmbeddedBroker {
-    push: Arc<Push>,
+    push: Transient,
+    presence: Transient,
     fanout: Arc<Fanout>,
 }
 
@@ -44,17 +46,17 @@ struct EmbeddedBroker {
 impl Broker for EmbeddedBroker {
     async fn publish(&self, topic: Topic, records: Vec<Record>) -> Result<()> {
         match topic {
-            Topic::Push => {
-                self.push.publish(records);
-                Ok(())
-            }
-            Topic::Fanout => self.fanout.publish(records).await,
+            Topic::Push => self.push.publish(records),
+            Topic::Presence => self.presence.publish(records),
+            Topic::Fanout => self.fanout.publish(records).await?,
         }
+        Ok(())
     }
 
     async fn subscribe(&self, topic: Topic, consumer: &str) -> Result<Box<dyn Subscription>> {
         match topic {
             Topic::Push => Ok(Box::new(self.push.subscribe(consumer))),
+            Topic::Presence => Ok(Box::new(self.presence.subscribe(consumer))),
             Topic::Fanout => Ok(Box::new(Fanout::subscribe(&self.fanout, consumer).await?)),
         }
     }

@@ -1,74 +1,137 @@
-//! The highest seq of each box.
+//! The head of each box: its highest seq, and what its last row says of all rows up to it.
 //!
 //! A box's head is its last row: there is no second record that could say something else. It is found by two
-//! look-ups, and the writing thread keeps the heads it used last in memory. What it keeps is never ahead of the
-//! disk: when a commit fails it is all forgotten.
+//! look-ups, and the writing thread keeps the heads it used last in memory. When a commit fails they are all
+//! forgotten.
 //!
 //! Rows are never removed from a box. Whoever adds a removal must leave something that holds the head.
 
-use std::collections::HashMap;
-
 use fjall::Slice;
 
-use super::keys;
+use super::keys::{self, CHANGES, INBOX, OUTBOX};
+use super::rows::{ChangeRow, Running};
 use crate::Result;
 use crate::database::draft::Draft;
 use crate::database::{Table, View, corrupt};
 use crate::generations::Generations;
 
-/// Boxes of one table whose head is kept in memory: about 120 bytes each, twice that many at most.
+/// Boxes of one table whose head is kept in memory: about 200 bytes each, twice that many at most.
 const KEPT_COUNT_MAX: usize = 64 * 1024;
 
-/// The highest seq in a box of a table, 0 where it is empty.
-pub(super) fn top(view: &View<'_>, table: Table, box_key: &[u8]) -> Result<u64> {
-    // Whether the first row is there is known without reading a block; for most boxes that are asked for the
-    // first time the answer is no.
-    let first = keys::in_box(box_key, 1);
-    if view.get(table, &first)?.is_none() {
-        return Ok(0);
+/// What is known of a box by its last row; the default is that of an empty box.
+pub(super) trait Head: Copy + Default {
+    /// Where the boxes are.
+    const TABLE: Table;
+    /// The number that the first row of a box has, where it is the same for all boxes.
+    const FIRST: Option<u64>;
+
+    /// Reads it from the last row, whose key ends with this number.
+    fn of(number: u64, row: &[u8]) -> Option<Self>;
+}
+
+/// The highest seq of an inbox.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct InboxHead {
+    pub(super) top: u64,
+}
+
+impl Head for InboxHead {
+    const TABLE: Table = INBOX;
+    const FIRST: Option<u64> = Some(1);
+
+    fn of(number: u64, _: &[u8]) -> Option<Self> {
+        Some(Self { top: number })
     }
-    let Some(last) = view.range(table, &first, &keys::in_box(box_key, u64::MAX)).next_back() else {
-        return Err(corrupt(table, &first));
-    };
-    let (key, _) = last?;
-    keys::last_number(&key).ok_or_else(|| corrupt(table, &key))
+}
+
+/// The highest seq of a conversation, and what there is up to it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OutboxHead {
+    pub(super) top: u64,
+    pub(super) running: Running,
+}
+
+impl Head for OutboxHead {
+    const TABLE: Table = OUTBOX;
+    const FIRST: Option<u64> = Some(1);
+
+    fn of(number: u64, row: &[u8]) -> Option<Self> {
+        Some(Self { top: number, running: Running::decode(row)? })
+    }
+}
+
+/// The last change of a user's conversations that no inbox row tells: the version it made, and how many there are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ChangeHead {
+    pub(super) version: u64,
+    pub(super) ordinal: u64,
+}
+
+impl Head for ChangeHead {
+    const TABLE: Table = CHANGES;
+    const FIRST: Option<u64> = None;
+
+    fn of(number: u64, row: &[u8]) -> Option<Self> {
+        Some(Self { version: number, ordinal: ChangeRow::decode(row)?.ordinal })
+    }
+}
+
+/// The head of a box as it is stored.
+pub(super) fn head<H: Head>(view: &View<'_>, box_key: &[u8]) -> Result<H> {
+    if let Some(first) = H::FIRST {
+        // Whether the first row is there is known without reading a block; for most boxes that are asked for the
+        // first time the answer is no.
+        if view.get(H::TABLE, &keys::in_box(box_key, first))?.is_none() {
+            return Ok(H::default());
+        }
+    }
+    head_up_to(view, box_key, u64::MAX)
+}
+
+/// What the last row says that is not above a number.
+pub(super) fn head_up_to<H: Head>(view: &View<'_>, box_key: &[u8], number: u64) -> Result<H> {
+    let (first, last) = (keys::in_box(box_key, 0), keys::in_box(box_key, number));
+    match view.range(H::TABLE, &first, &last).next_back() {
+        None => Ok(H::default()),
+        Some(row) => {
+            let (key, row) = row?;
+            let head = keys::last_number(&key).and_then(|number| H::of(number, &row));
+            head.ok_or_else(|| corrupt(H::TABLE, &key))
+        }
+    }
 }
 
 /// The heads of one table's boxes while commits are made.
-pub(super) struct Heads {
-    table: Table,
-    kept: Generations<Slice, u64>,
-    raised: HashMap<Slice, u64, foldhash::fast::RandomState>,
+pub(super) struct Heads<H> {
+    kept: Generations<Slice, H>,
 }
 
-impl Heads {
-    pub(super) fn new(table: Table) -> Self {
-        Self { table, kept: Generations::new(KEPT_COUNT_MAX), raised: HashMap::default() }
+impl<H: Head> Heads<H> {
+    pub(super) fn new() -> Self {
+        Self { kept: Generations::new(KEPT_COUNT_MAX) }
     }
 
-    /// The highest seq in a box, with what is in the draft; 0 where it is empty.
-    pub(super) fn top(&self, draft: &Draft, box_key: &[u8]) -> Result<u64> {
-        match self.raised.get(box_key).or_else(|| self.kept.get(box_key)) {
-            Some(top) => Ok(*top),
-            None => top(&draft.stored(), self.table, box_key),
+    /// The head of a box, with what is in the draft.
+    pub(super) fn get(&self, draft: &Draft, box_key: &[u8]) -> Result<H> {
+        match self.kept.get(box_key) {
+            Some(head) => Ok(*head),
+            None => head(&draft.stored(), box_key),
         }
     }
 
-    /// A row was put into the draft under this seq.
-    pub(super) fn raise(&mut self, box_key: impl Into<Slice>, top: u64) {
-        self.raised.insert(box_key.into(), top);
+    /// A row was put into the draft that makes this the head. None is forgotten before the commit is done: until
+    /// then it cannot be read from the disk.
+    pub(super) fn raise(&mut self, box_key: &[u8], head: H) {
+        self.kept.keep(box_key, head);
     }
 
     /// What was raised is on disk.
     pub(super) fn committed(&mut self) {
-        for (box_key, top) in self.raised.drain() {
-            self.kept.insert(box_key, top);
-        }
+        self.kept.forget();
     }
 
     /// What was raised may not be on disk.
     pub(super) fn abandoned(&mut self) {
-        self.raised.clear();
         self.kept.clear();
     }
 }

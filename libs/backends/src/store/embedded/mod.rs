@@ -14,38 +14,48 @@
 //! **Here** the inbox rows named in an append are always in the same commit. A folder belongs to one process;
 //! a second one is refused. What is on disk says its format, and one that this build does not know is refused.
 
+mod answers;
+mod append;
+mod blocks;
 mod changes;
+mod conversations;
+mod fan_out;
+mod groups;
 mod heads;
+mod intents;
 mod keys;
+mod pages;
+mod positions;
 mod rows;
+mod states;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fjall::Slice;
-use protocol::{ConversationId, DeviceId, UserId};
+use protocol::{ConversationId, DeviceId, GroupId, UserId};
 
-use super::{Append, Appended, InboxPage, InboxRow, Intent, OutboxRow, Position, Store};
+use super::{
+    Append, Conversation, ConversationPage, Group, GroupChange, GroupChanged, HistoryPage, HistoryRange,
+    InboxPage, Intent, IntentLane, JoinRequest, Member, OutboxPage, OutboxRange, Outcome, Position,
+    ReadMoved, Standing, Store,
+};
 use crate::database::draft::{Draft, Durability};
 use crate::database::floor::Floor;
 use crate::database::readers::Readers;
 use crate::database::writer::Writer;
-use crate::database::{self, Database, Table, View, corrupt};
+use crate::database::{self, Database};
 use crate::{Error, Kind, Result};
+use answers::{SWEEP_BYTES, SWEEP_ROWS};
 use changes::Changes;
-use keys::{ANSWER_TIMES, INBOX, INTENTS, OUTBOX, POSITIONS, PROGRESS};
-use rows::{Pointer, Stored};
+use intents::Lanes;
 
 /// Threads that read.
 const READERS_COUNT: usize = 2;
-/// Rows of answers that a sweep takes at a time, so that it never holds up those who write for long.
-const SWEEP_ROWS: usize = 16;
-/// About what they amount to.
-const SWEEP_BYTES: usize = 256 * 1024;
-/// Intents too new to be answered that are passed over before a call ends: message ids rise with time, but the
-/// clock of a machine may have been set back.
-const NEWER_INTENTS_MAX: usize = 4096;
+/// About what an inbox row costs that waits to be written.
+const INBOX_ROW_BYTES: usize = 256;
+/// About what a change of a member costs that waits to be written.
+const MEMBER_BYTES: usize = 1024;
 
 /// Opens the store in a folder, creating it (0700) where it is not there.
 ///
@@ -59,17 +69,16 @@ pub async fn open(folder: &str) -> Result<Arc<dyn Store>> {
     }
     let database = database::open(PathBuf::from(folder), &keys::LAYOUT).await?;
     let floors = Arc::new(Floors::default());
-    let writer = Writer::start(&database, Changes::new(Arc::clone(&floors)))?;
+    let lanes = Arc::new(Lanes::new());
+    let writer = Writer::start(&database, Changes::new(Arc::clone(&floors), Arc::clone(&lanes)))?;
     let readers = Readers::start(&database, READERS_COUNT)?;
     tracing::info!(target: "store", folder, "open");
-    Ok(Arc::new(EmbeddedStore { writer, readers, floors }))
+    Ok(Arc::new(EmbeddedStore { writer, readers, floors, lanes }))
 }
 
 /// Where to begin to look in the tables that are removed from at their beginning.
 #[derive(Default)]
 struct Floors {
-    /// By message id.
-    intents: Floor,
     /// By time.
     answers: Floor,
 }
@@ -78,14 +87,29 @@ struct EmbeddedStore {
     writer: Writer<Changes>,
     readers: Readers,
     floors: Arc<Floors>,
+    lanes: Arc<Lanes>,
+}
+
+impl EmbeddedStore {
+    /// Carries out a change in the next commit.
+    async fn change<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        durability: Durability,
+        change: impl FnOnce(&mut Changes, &mut Draft) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.write(bytes, durability, change).await?
+    }
 }
 
 #[async_trait]
 impl Store for EmbeddedStore {
-    async fn append(&self, appends: Vec<Append>) -> Vec<Result<Appended>> {
+    async fn append(&self, appends: Vec<Append>) -> Vec<Result<Outcome>> {
         let count = appends.len();
-        let bytes = appends.iter().map(|append| append.content.len() + 256 * append.inboxes.len()).sum();
-        let written = self.writer.write(bytes, Durability::Durable, move |changes, draft| {
+        let bytes = appends.iter().map(|append| {
+            append.content.len() + INBOX_ROW_BYTES * (append.inboxes.len() + append.mentions.len())
+        });
+        let written = self.writer.write(bytes.sum(), Durability::Durable, move |changes, draft| {
             appends.into_iter().map(|append| changes.append(draft, append)).collect()
         });
         written.await.unwrap_or_else(|error| {
@@ -95,79 +119,243 @@ impl Store for EmbeddedStore {
 
     async fn inbox_page(&self, user: &UserId, begin: u64, end: u64, limit: usize) -> Result<InboxPage> {
         let user = user.clone();
-        self.readers.read(move |view| inbox_page(view, &user, begin, end, limit)).await
+        self.readers.read(move |view| pages::inbox_page(view, &user, begin, end, limit)).await
     }
 
     async fn inbox_tops(&self, users: &[UserId]) -> Result<Vec<u64>> {
         let users = users.to_vec();
-        self.readers
-            .read(move |view| {
-                users.iter().map(|user| heads::top(view, INBOX, &keys::inbox_of(user))).collect()
-            })
-            .await
+        self.readers.read(move |view| users.iter().map(|user| pages::inbox_top(view, user)).collect()).await
     }
 
-    async fn outbox_page(
-        &self,
-        conversation: &ConversationId,
-        begin: u64,
-        end: u64,
-        limit: usize,
-    ) -> Result<Vec<OutboxRow>> {
+    async fn outbox_pages(&self, ranges: &[OutboxRange], limit: usize) -> Result<Vec<OutboxPage>> {
+        let ranges = ranges.to_vec();
+        self.readers.read(move |view| pages::outbox_pages(view, &ranges, limit)).await
+    }
+
+    async fn outbox_tops(&self, conversations: &[ConversationId]) -> Result<Vec<u64>> {
+        let conversations = conversations.to_vec();
+        self.readers.read(move |view| conversations.iter().map(|id| pages::top(view, id)).collect()).await
+    }
+
+    async fn history(&self, range: HistoryRange) -> Result<HistoryPage> {
+        self.readers.read(move |view| pages::history(view, &range)).await
+    }
+
+    async fn receivers(&self, conversation: &ConversationId, seq: u64) -> Result<Vec<UserId>> {
         let conversation = conversation.clone();
-        self.readers.read(move |view| outbox_page(view, &conversation, begin, end, limit)).await
+        self.readers.read(move |view| fan_out::receivers(view, &conversation, seq)).await
     }
 
     async fn fan_out(&self, conversation: &ConversationId, seq: u64, users: Vec<UserId>) -> Result<Vec<u64>> {
         let conversation = conversation.clone();
-        let bytes = 256 * users.len();
-        self.writer
-            .write(bytes, Durability::Durable, move |changes, draft| {
-                changes.fan_out(draft, &conversation, seq, &users)
-            })
-            .await?
+        let bytes = INBOX_ROW_BYTES * users.len();
+        self.change(bytes, Durability::Durable, move |changes, draft| {
+            changes.fan_out(draft, &conversation, seq, &users)
+        })
+        .await
     }
 
     async fn fanned_out_to(&self, conversation: &ConversationId) -> Result<u64> {
-        let key = keys::progress(conversation);
-        self.readers.read(move |view| Ok(number(view, PROGRESS, &key)?.unwrap_or(0))).await
+        let conversation = conversation.clone();
+        self.readers.read(move |view| fan_out::fanned_out_to(view, &conversation)).await
     }
 
     async fn advance_fanned_out(&self, conversation: &ConversationId, from: u64, to: u64) -> Result<bool> {
         let conversation = conversation.clone();
-        self.writer
-            .write(0, Durability::Durable, move |_, draft| {
-                changes::advance_fanned_out(draft, &conversation, from, to)
-            })
-            .await?
+        self.change(0, Durability::Durable, move |_, draft| {
+            fan_out::advance_fanned_out(draft, &conversation, from, to)
+        })
+        .await
     }
 
-    async fn intents(&self, before_ms: u64, limit: usize) -> Result<Vec<Intent>> {
-        let floors = Arc::clone(&self.floors);
-        self.readers
-            .run(move |database| {
-                floors.intents.scan(|floor| intents(&database.view(), floor, before_ms, limit))
-            })
-            .await
+    async fn intents(&self, lane: IntentLane, before_ms: u64, limit: usize) -> Result<Vec<Intent>> {
+        let lanes = Arc::clone(&self.lanes);
+        self.readers.run(move |database| lanes.page(database, lane, before_ms, limit)).await
     }
 
-    async fn clear_intents(&self, message_ids: Vec<u64>) -> Result<()> {
+    async fn clear_intents(&self, lane: IntentLane, message_ids: Vec<u64>) -> Result<()> {
         let bytes = 64 * message_ids.len();
-        self.writer
-            .write(bytes, Durability::Relaxed, move |_, draft| changes::clear_intents(draft, &message_ids))
-            .await
+        self.change(bytes, Durability::Relaxed, move |changes, draft| {
+            changes.intents.clear(draft, lane, &message_ids)
+        })
+        .await
     }
 
     async fn position(&self, user: &UserId, device: &DeviceId) -> Result<Option<u64>> {
-        let key = keys::position(user, device);
-        self.readers.read(move |view| number(view, POSITIONS, &key)).await
+        let (user, device) = (user.clone(), device.clone());
+        self.readers.read(move |view| positions::position(view, &user, &device)).await
     }
 
     async fn set_positions(&self, positions: Vec<Position>) -> Result<()> {
         let bytes = 256 * positions.len();
-        self.writer
-            .write(bytes, Durability::Durable, move |_, draft| changes::set_positions(draft, &positions))
-            .await?
+        self.change(bytes, Durability::Durable, move |_, draft| positions::set_positions(draft, &positions))
+            .await
+    }
+
+    async fn received(
+        &self,
+        user: &UserId,
+        from: u64,
+        to: u64,
+        limit: usize,
+    ) -> Result<Vec<(ConversationId, u64)>> {
+        let user = user.clone();
+        self.readers.read(move |view| positions::received(view, &user, from, to, limit)).await
+    }
+
+    async fn groups(&self, groups: &[GroupId]) -> Result<Vec<Option<Group>>> {
+        let groups = groups.to_vec();
+        self.readers.read(move |view| groups.iter().map(|id| groups::group(view, id)).collect()).await
+    }
+
+    async fn members(&self, group: &GroupId, users: &[UserId]) -> Result<Vec<Option<Member>>> {
+        let (group, users) = (group.clone(), users.to_vec());
+        self.readers
+            .read(move |view| users.iter().map(|user| groups::member(view, &group, user)).collect())
+            .await
+    }
+
+    async fn members_page(
+        &self,
+        group: &GroupId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<Member>> {
+        let (group, after) = (group.clone(), after.cloned());
+        self.readers.read(move |view| groups::members_page(view, &group, after.as_ref(), limit)).await
+    }
+
+    async fn change_group(&self, change: GroupChange) -> Result<Option<GroupChanged>> {
+        let bytes = change.content.len() + MEMBER_BYTES * change.members.len();
+        self.change(bytes, Durability::Durable, move |changes, draft| changes.change_group(draft, change))
+            .await
+    }
+
+    async fn super_groups(
+        &self,
+        user: &UserId,
+        after: Option<&ConversationId>,
+        limit: usize,
+    ) -> Result<Vec<(ConversationId, Standing)>> {
+        let (user, after) = (user.clone(), after.cloned());
+        self.readers.read(move |view| states::super_groups(view, &user, after.as_ref(), limit)).await
+    }
+
+    async fn put_join_request(&self, group: &GroupId, request: JoinRequest, limit: usize) -> Result<bool> {
+        let group = group.clone();
+        self.change(request.text.len(), Durability::Durable, move |_, draft| {
+            groups::put_join_request(draft, &group, &request, limit)
+        })
+        .await
+    }
+
+    async fn join_requests(&self, group: &GroupId) -> Result<Vec<JoinRequest>> {
+        let group = group.clone();
+        self.readers.read(move |view| groups::join_requests(view, &group)).await
+    }
+
+    async fn remove_join_request(&self, group: &GroupId, user: &UserId) -> Result<bool> {
+        let (group, user) = (group.clone(), user.clone());
+        self.change(0, Durability::Durable, move |_, draft| groups::remove_join_request(draft, &group, &user))
+            .await
+    }
+
+    async fn standings(
+        &self,
+        user: &UserId,
+        conversations: &[ConversationId],
+    ) -> Result<Vec<Option<Standing>>> {
+        let (user, conversations) = (user.clone(), conversations.to_vec());
+        self.readers
+            .read(move |view| conversations.iter().map(|id| states::standing(view, &user, id)).collect())
+            .await
+    }
+
+    async fn conversations(
+        &self,
+        user: &UserId,
+        conversations: &[ConversationId],
+    ) -> Result<Vec<Option<Conversation>>> {
+        let (user, conversations) = (user.clone(), conversations.to_vec());
+        self.readers
+            .read(move |view| {
+                conversations.iter().map(|id| conversations::conversation(view, &user, id)).collect()
+            })
+            .await
+    }
+
+    async fn conversations_since(
+        &self,
+        user: &UserId,
+        version: u64,
+        limit: usize,
+    ) -> Result<ConversationPage> {
+        let user = user.clone();
+        self.readers.read(move |view| conversations::since(view, &user, version, limit)).await
+    }
+
+    async fn set_read(
+        &self,
+        user: &UserId,
+        conversation: &ConversationId,
+        seq: u64,
+    ) -> Result<Option<ReadMoved>> {
+        let (user, conversation) = (user.clone(), conversation.clone());
+        self.change(0, Durability::Durable, move |changes, draft| {
+            changes.set_read(draft, &user, &conversation, seq)
+        })
+        .await
+    }
+
+    async fn reads(&self, conversation: &ConversationId, users: &[UserId]) -> Result<Vec<u64>> {
+        let (conversation, users) = (conversation.clone(), users.to_vec());
+        self.readers.read(move |view| states::reads(view, &conversation, &users)).await
+    }
+
+    async fn set_choices(
+        &self,
+        user: &UserId,
+        conversation: &ConversationId,
+        pinned: Option<bool>,
+        muted: Option<bool>,
+    ) -> Result<bool> {
+        let (user, conversation) = (user.clone(), conversation.clone());
+        self.change(0, Durability::Durable, move |changes, draft| {
+            changes.set_choices(draft, &user, &conversation, pinned, muted)
+        })
+        .await
+    }
+
+    async fn set_blocked(&self, user: &UserId, other: &UserId, blocked: bool, limit: usize) -> Result<bool> {
+        let (user, other) = (user.clone(), other.clone());
+        self.change(0, Durability::Durable, move |_, draft| {
+            blocks::set_blocked(draft, &user, &other, blocked, limit)
+        })
+        .await
+    }
+
+    async fn blocked(&self, user: &UserId) -> Result<Vec<UserId>> {
+        let user = user.clone();
+        self.readers.read(move |view| blocks::blocked(view, &user)).await
+    }
+
+    async fn have_blocked(&self, users: &[UserId], other: &UserId) -> Result<Vec<bool>> {
+        let (users, other) = (users.to_vec(), other.clone());
+        self.readers
+            .read(move |view| users.iter().map(|user| blocks::has_blocked(view, user, &other)).collect())
+            .await
+    }
+
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<u64>> {
+        let users = users.to_vec();
+        self.readers
+            .read(move |view| users.iter().map(|user| positions::last_seen(view, user)).collect())
+            .await
+    }
+
+    async fn set_last_seen(&self, seen: Vec<(UserId, u64)>) -> Result<()> {
+        let bytes = 128 * seen.len();
+        self.change(bytes, Durability::Relaxed, move |_, draft| positions::set_last_seen(draft, &seen)).await
     }
 
     async fn sweep_answers(&self, before_ms: u64, limit: usize) -> Result<usize> {
@@ -175,7 +363,7 @@ impl Store for EmbeddedStore {
         while forgotten < limit {
             let floors = Arc::clone(&self.floors);
             let find = move |database: &Database| {
-                floors.answers.scan(|floor| old_answers(&database.view(), floor, before_ms))
+                floors.answers.scan(|floor| answers::old(&database.view(), floor, before_ms))
             };
             let rows = self.readers.run(find).await?;
             if rows.is_empty() {
@@ -183,109 +371,15 @@ impl Store for EmbeddedStore {
             }
             let more = rows.len() == SWEEP_ROWS;
             let left = limit - forgotten;
-            let forget = move |changes: &mut Changes, draft: &mut Draft| {
-                changes.forget_answers(draft, &rows, before_ms, left)
-            };
-            forgotten += self.writer.write(SWEEP_BYTES, Durability::Relaxed, forget).await??;
+            forgotten += self
+                .change(SWEEP_BYTES, Durability::Relaxed, move |changes, draft| {
+                    changes.answers.forget(draft, &rows, before_ms, left)
+                })
+                .await?;
             if !more {
                 break;
             }
         }
         Ok(forgotten)
-    }
-}
-
-fn inbox_page(view: &View<'_>, user: &UserId, begin: u64, end: u64, limit: usize) -> Result<InboxPage> {
-    let top = heads::top(view, INBOX, &keys::inbox_of(user))?;
-    let mut page = InboxPage { rows: Vec::new(), top };
-    let (first, last) = (begin.max(1), if end == 0 { top } else { end.min(top) });
-    if first > last {
-        return Ok(page);
-    }
-    for row in view.range(INBOX, &keys::inbox(user, first), &keys::inbox(user, last)).take(limit) {
-        let (key, row) = row?;
-        let inbox_seq = keys::last_number(&key).ok_or_else(|| corrupt(INBOX, &key))?;
-        let pointer = Pointer::decode(&row).ok_or_else(|| corrupt(INBOX, &key))?;
-        let (message, _) = message(view, pointer)?;
-        page.rows.push(InboxRow { inbox_seq, message });
-    }
-    Ok(page)
-}
-
-fn outbox_page(
-    view: &View<'_>,
-    conversation: &ConversationId,
-    begin: u64,
-    end: u64,
-    limit: usize,
-) -> Result<Vec<OutboxRow>> {
-    let (first, last) = (begin.max(1), if end == 0 { u64::MAX } else { end });
-    if first > last {
-        return Ok(Vec::new());
-    }
-    let rows = view.range(OUTBOX, &keys::outbox(conversation, first), &keys::outbox(conversation, last));
-    rows.take(limit)
-        .map(|row| {
-            let (key, row) = row?;
-            let seq = keys::last_number(&key).ok_or_else(|| corrupt(OUTBOX, &key))?;
-            let stored = Stored::decode(&row).ok_or_else(|| corrupt(OUTBOX, &key))?;
-            Ok(stored.into_row(conversation.clone(), seq))
-        })
-        .collect()
-}
-
-fn intents(view: &View<'_>, floor: u64, before_ms: u64, limit: usize) -> Result<(Vec<Intent>, Option<u64>)> {
-    let mut found = Vec::new();
-    let mut first = None;
-    let mut newer = 0;
-    for row in view.range(INTENTS, &keys::intent(floor), &keys::intent(u64::MAX)) {
-        let (key, row) = row?;
-        let message_id = keys::last_number(&key).ok_or_else(|| corrupt(INTENTS, &key))?;
-        first.get_or_insert(message_id);
-        if found.len() == limit || newer == NEWER_INTENTS_MAX {
-            break;
-        }
-        let pointer = Pointer::decode(&row).ok_or_else(|| corrupt(INTENTS, &key))?;
-        if pointer.number >= before_ms {
-            newer += 1;
-            continue;
-        }
-        let (message, inboxes) = message(view, pointer)?;
-        found.push(Intent { message, inboxes });
-    }
-    Ok((found, first))
-}
-
-/// The keys of rows that hold an answer old enough, some of them, and the time of the first row.
-fn old_answers(view: &View<'_>, floor: u64, before_ms: u64) -> Result<(Vec<Slice>, Option<u64>)> {
-    let mut found = Vec::new();
-    let mut first = None;
-    let rows = view.range(ANSWER_TIMES, &keys::answer_time(floor, 0), &keys::answer_time(u64::MAX, u64::MAX));
-    for row in rows {
-        let (key, _) = row?;
-        let time_ms = keys::time_of(&key).ok_or_else(|| corrupt(ANSWER_TIMES, &key))?;
-        first.get_or_insert(time_ms);
-        if time_ms >= before_ms || found.len() == SWEEP_ROWS {
-            break;
-        }
-        found.push(key);
-    }
-    Ok((found, first))
-}
-
-/// The message that a row points to, and the inboxes written with it.
-fn message(view: &View<'_>, pointer: Pointer) -> Result<(OutboxRow, Vec<(UserId, u64)>)> {
-    let key = keys::outbox(&pointer.conversation, pointer.seq);
-    let row = view.get(OUTBOX, &key)?;
-    let mut stored = row.and_then(|row| Stored::decode(&row)).ok_or_else(|| corrupt(OUTBOX, &key))?;
-    let inboxes = std::mem::take(&mut stored.inboxes);
-    Ok((stored.into_row(pointer.conversation, pointer.seq), inboxes))
-}
-
-/// The number under a key.
-fn number(view: &View<'_>, table: Table, key: &[u8]) -> Result<Option<u64>> {
-    match view.get(table, key)? {
-        Some(row) => rows::decode_number(&row).map(Some).ok_or_else(|| corrupt(table, key)),
-        None => Ok(None),
     }
 }

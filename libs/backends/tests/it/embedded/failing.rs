@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use backends::Kind;
+use backends::store::Outcome;
 use bytes::Bytes;
 
-use super::killed::{answer_of, check, message};
+use super::killed::{answer_of, append, check, message};
 use super::*;
 use crate::user;
 
@@ -30,7 +31,8 @@ async fn the_child_writes_until_a_commit_fails() {
         number += 1;
         assert!(number < NUMBER_MAX, "a commit must fail");
         match store.append(vec![message(number)]).await.remove(0) {
-            Ok(answer) => println!("\nanswered {number} {} .", answer.seq),
+            Ok(Outcome::Written(answer)) => println!("\nanswered {number} {} .", answer.seq),
+            Ok(Outcome::Denied(denied)) => panic!("message {number} was denied: {denied:?}"),
             Err(error) => break error,
         }
     };
@@ -54,7 +56,7 @@ async fn after_a_commit_that_failed_nothing_is_written_until_it_is_opened_again(
     let store = store::open(&url(&folder)).await.unwrap();
     let mut answered = BTreeMap::new();
     for number in 1..=BEFORE_COUNT {
-        let answer = store.append(vec![message(number)]).await.remove(0).unwrap();
+        let answer = append(&store, number).await;
         answered.insert(number, answer.seq);
     }
     drop(store);
@@ -78,5 +80,5 @@ async fn after_a_commit_that_failed_nothing_is_written_until_it_is_opened_again(
 
     let store = store::open(&url(&folder)).await.unwrap();
     check(&store, &answered).await;
-    assert_eq!(store.append(vec![message(NUMBER_MAX)]).await.remove(0).unwrap().message_id, NUMBER_MAX);
+    assert_eq!(append(&store, NUMBER_MAX).await.message_id, NUMBER_MAX);
 }

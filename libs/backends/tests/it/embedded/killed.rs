@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use backends::store::Append;
+use backends::store::{Append, Appended, Guard, OutboxRange, Outcome};
 use bytes::Bytes;
 use protocol::{ConversationId, UserId};
 
@@ -46,7 +46,20 @@ pub(super) fn message(number: u64) -> Append {
         client_message_id: number.to_string(),
         time_ms: number,
         content: content(number, length),
+        counted: true,
+        mentions: Vec::new(),
+        mention_all: false,
+        replaces: None,
+        guard: Guard::None,
         inboxes,
+    }
+}
+
+/// Writes a message and answers what was answered.
+pub(super) async fn append(store: &Arc<dyn Store>, number: u64) -> Appended {
+    match store.append(vec![message(number)]).await.remove(0).unwrap() {
+        Outcome::Written(appended) => appended,
+        Outcome::Denied(denied) => panic!("message {number} was denied: {denied:?}"),
     }
 }
 
@@ -75,7 +88,7 @@ async fn the_child_writes_until_it_is_killed() {
             tokio::spawn(async move {
                 for turn in 0.. {
                     let number = first + turn * WRITERS_COUNT + writer;
-                    let answer = store.append(vec![message(number)]).await.remove(0).unwrap();
+                    let answer = append(&store, number).await;
                     let mut output = std::io::stdout().lock();
                     writeln!(output, "answered {number} {} .", answer.seq).unwrap();
                     output.flush().unwrap();
@@ -125,7 +138,8 @@ pub(super) async fn check(store: &Arc<dyn Store>, answered: &BTreeMap<u64, u64>)
     for one in 0..USERS_COUNT {
         for other in one..USERS_COUNT {
             let conversation = ConversationId::single(&person(one), &person(other));
-            let rows = store.outbox_page(&conversation, 1, 0, usize::MAX).await.unwrap();
+            let range = OutboxRange { conversation: conversation.clone(), begin: 1, end: 0 };
+            let rows = store.outbox_pages(&[range], usize::MAX).await.unwrap().remove(0).rows;
             assert!(rows.iter().map(|row| row.seq).eq(1..=rows.len() as u64), "a hole in {conversation}");
             for row in rows {
                 let written = message(row.message_id);
@@ -171,7 +185,7 @@ async fn what_was_answered_survives_kill_9_without_a_hole() {
 
         // Whoever was not answered asks again and is told whether it was written.
         let (last, seq) = answered.last_key_value().map(|(number, seq)| (*number, *seq)).unwrap();
-        let again = store.append(vec![message(last)]).await.remove(0).unwrap();
+        let again = append(&store, last).await;
         assert!(again.duplicate);
         assert_eq!(again.seq, seq);
     }

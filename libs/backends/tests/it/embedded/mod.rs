@@ -3,6 +3,7 @@
 mod failing;
 mod killed;
 mod opening;
+mod work;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use backends::store::IntentLane;
 use backends::{Error, Kind, broker, store};
 
 use super::*;
@@ -58,10 +59,13 @@ async fn a_folder_that_is_open_is_not_opened_again() {
 async fn an_unknown_format_is_refused() {
     let EmbeddedStore { folder, store } = EmbeddedStore::start().await;
     drop(store);
-    with_engine(&folder, |engine| put(engine, "format", b"format", b"store 99"));
-    let error = refusal(&url(&folder)).await;
-    assert_eq!(error.kind(), Kind::Corrupt);
-    assert!(error.to_string().contains("\"store 99\", this build reads \"store 1\""), "{error}");
+    for format in ["store 99", "store 1"] {
+        with_engine(&folder, |engine| put(engine, "format", b"format", format.as_bytes()));
+        let error = refusal(&url(&folder)).await;
+        assert_eq!(error.kind(), Kind::Corrupt);
+        let message = format!("has the format \"{format}\", this build reads \"store 2\"");
+        assert!(error.to_string().contains(&message), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -87,12 +91,12 @@ async fn what_a_killed_creation_left_is_built_anew() {
 async fn a_row_that_cannot_be_read_is_named() {
     let EmbeddedStore { folder, store } = EmbeddedStore::start().await;
     drop(store);
-    with_engine(&folder, |engine| put(engine, "intents", &7_u64.to_be_bytes(), b"no such row"));
+    with_engine(&folder, |engine| put(engine, "work", b"\0\0\0\0\0\0\0\0\0\x07", b"no such row"));
     let store = store::open(&url(&folder)).await.unwrap();
-    let error = store.intents(u64::MAX, 10).await.unwrap_err();
+    let error = store.intents(IntentLane::Push, u64::MAX, 10).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt);
     assert_eq!(
         error.to_string(),
-        "row of table intents under key \"\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x07\" cannot be read"
+        "row of table intents under key \"\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x07\" cannot be read"
     );
 }

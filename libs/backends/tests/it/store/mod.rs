@@ -1,18 +1,27 @@
 //! What every store promises.
 
 pub(crate) mod append;
+mod club;
+pub(crate) mod conversation;
 pub(crate) mod fan_out;
+pub(crate) mod group;
+pub(crate) mod guard;
+pub(crate) mod history;
+pub(crate) mod intents;
 pub(crate) mod model;
 pub(crate) mod read;
 pub(crate) mod upkeep;
+pub(crate) mod version;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use backends::Result;
-use backends::store::{Append, Appended, OutboxRow, Store};
+use backends::store::{
+    Append, Appended, FanOut, Guard, Intent, IntentLane, OutboxRange, OutboxRow, Outcome, Store,
+};
 use bytes::Bytes;
-use protocol::{ConversationId, UserId};
+use protocol::{ConversationId, GroupId, Identifier, UserId};
 
 use crate::user;
 
@@ -37,13 +46,18 @@ fn chat(from: &str, to: &str, number: u64) -> Append {
         client_message_id: format!("c-{number}"),
         time_ms: time_of(number),
         content: Bytes::from(format!("text {number}")),
+        counted: true,
+        mentions: Vec::new(),
+        mention_all: false,
+        replaces: None,
+        guard: Guard::None,
         inboxes,
     }
 }
 
-/// A message that is written to the outbox only, as a group's.
+/// A message to a group.
 fn group(from: &str, to: &str, number: u64) -> Append {
-    Append { inboxes: Vec::new(), ..chat(from, to, number) }
+    Append { conversation: group_conversation(to), inboxes: Vec::new(), ..chat(from, to, number) }
 }
 
 fn time_of(number: u64) -> u64 {
@@ -54,6 +68,15 @@ fn conversation(one: &str, other: &str) -> ConversationId {
     ConversationId::single(&user(one), &user(other))
 }
 
+fn group_id(name: &str) -> GroupId {
+    GroupId::new(name).unwrap()
+}
+
+fn group_conversation(name: &str) -> ConversationId {
+    ConversationId::group(&group_id(name))
+}
+
+/// The row that an append makes in a conversation whose members nothing has changed.
 fn row_of(append: &Append, seq: u64) -> OutboxRow {
     OutboxRow {
         conversation: append.conversation.clone(),
@@ -63,17 +86,50 @@ fn row_of(append: &Append, seq: u64) -> OutboxRow {
         client_message_id: append.client_message_id.clone(),
         time_ms: append.time_ms,
         content: append.content.clone(),
+        counted: append.counted,
+        fan_out: if append.conversation.group_id().is_some() { FanOut::OnWrite } else { FanOut::InCommit },
+        membership_seq: 0,
     }
 }
 
 async fn append(store: &Arc<dyn Store>, append: Append) -> Appended {
     let mut answers = store.append(vec![append]).await;
     assert_eq!(answers.len(), 1);
-    answers.remove(0).unwrap()
+    written(answers.remove(0))
 }
 
-fn all_written(answers: Vec<Result<Appended>>) -> Vec<Appended> {
-    answers.into_iter().map(|answer| answer.unwrap()).collect()
+fn written(answer: Result<Outcome>) -> Appended {
+    match answer.unwrap() {
+        Outcome::Written(appended) => appended,
+        Outcome::Denied(denied) => panic!("it was denied: {denied:?}"),
+    }
+}
+
+fn all_written(answers: Vec<Result<Outcome>>) -> Vec<Appended> {
+    answers.into_iter().map(written).collect()
+}
+
+/// A part of one outbox.
+async fn outbox(
+    store: &Arc<dyn Store>,
+    here: &ConversationId,
+    begin: u64,
+    end: u64,
+    limit: usize,
+) -> Vec<OutboxRow> {
+    let range = OutboxRange { conversation: here.clone(), begin, end };
+    store.outbox_pages(&[range], limit).await.unwrap().remove(0).rows
+}
+
+async fn whole_outbox(store: &Arc<dyn Store>, here: &ConversationId) -> Vec<OutboxRow> {
+    outbox(store, here, 1, 0, usize::MAX).await
+}
+
+/// The intents of both lanes.
+async fn all_intents(store: &Arc<dyn Store>) -> Vec<Intent> {
+    let mut intents = store.intents(IntentLane::Push, u64::MAX, usize::MAX).await.unwrap();
+    intents.extend(store.intents(IntentLane::FanOut, u64::MAX, usize::MAX).await.unwrap());
+    intents
 }
 
 async fn whole_inbox(store: &Arc<dyn Store>, owner: &UserId) -> Vec<(u64, OutboxRow)> {
@@ -111,11 +167,63 @@ macro_rules! store_suite {
             fan_out::many_who_fan_out_the_same_message_write_it_once,
             fan_out::progress_moves_only_from_where_it_is,
             fan_out::of_many_who_advance_one_wins,
+            fan_out::a_row_is_received_by_those_who_were_members_then,
+            fan_out::a_single_chat_is_received_by_its_users,
+            fan_out::a_row_that_the_fan_out_has_passed_is_a_conflict,
+            fan_out::two_who_share_a_row_out_differently_write_each_inbox_once,
+            group::a_group_is_made_whole,
+            group::a_change_decided_on_another_version_changes_nothing,
+            group::of_many_who_change_a_group_at_once_one_wins,
+            group::members_come_change_and_go,
+            group::members_are_paged,
+            group::a_super_group_stands_in_the_outbox_alone,
+            group::super_groups_are_paged_in_the_order_of_their_conversations,
+            group::a_conversion_is_the_last_row_that_is_fanned_out,
+            group::a_group_of_many_is_made_and_converted_in_one_commit,
+            group::a_change_of_who_is_not_there_changes_nobody,
+            group::requests_to_join_are_kept_within_their_bound,
+            guard::who_is_blocked_cannot_write,
+            guard::a_conversation_that_must_be_there_is_not_begun,
+            guard::only_members_write_to_a_group,
+            guard::who_is_muted_writes_nothing_until_it_ends,
+            guard::a_message_sent_again_is_answered_as_the_first_whatever_has_changed,
+            guard::a_recall_replaces_what_was_said_everywhere,
+            guard::a_recall_finds_a_message_of_the_same_call,
+            history::it_is_read_backwards_and_forwards,
+            history::nothing_beyond_the_view_is_answered_or_promised,
+            history::a_time_is_found,
+            history::a_clock_that_was_set_back_moves_no_time_back,
+            history::pages_of_many_outboxes_share_one_limit,
+            conversation::unread_is_what_others_sent_since_one_read_or_wrote,
+            conversation::a_chat_with_oneself_has_nothing_unread,
+            conversation::a_member_sees_from_the_join_to_the_leave,
+            conversation::who_comes_back_sees_from_the_second_join,
+            conversation::where_all_history_is_open_the_last_message_is_seen,
+            conversation::a_mention_marks_a_conversation_until_it_is_read,
+            conversation::one_is_mentioned_in_a_single_chat,
+            conversation::the_other_user_has_received_and_read,
+            conversation::what_members_have_read_or_sent_is_told,
+            conversation::a_read_is_only_raised_and_not_beyond_the_top,
+            conversation::a_user_has_no_part_in_what_others_say,
+            conversation::choices_are_kept_each_for_itself,
+            conversation::what_was_received_is_told_for_each_single_chat,
+            version::a_conversation_that_changes_is_told_once,
+            version::who_comes_or_goes_is_told,
+            version::a_super_groups_rows_move_no_version,
+            version::all_are_listed_page_by_page_while_they_change,
+            version::so_many_changes_that_all_are_listed,
+            version::a_version_of_another_store_lists_all,
+            intents::each_lane_is_cleared_for_itself,
+            intents::a_super_groups_rows_are_ims_work,
+            intents::of_many_stored_together_each_is_cleared_for_itself,
+            intents::what_is_cleared_while_others_write_stays_cleared,
+            intents::only_rows_sent_before_are_answered,
             upkeep::intents_are_seen_oldest_first_until_they_are_cleared,
             upkeep::an_intent_with_a_lower_id_than_those_before_is_seen,
             upkeep::positions_are_only_raised,
             upkeep::a_swept_answer_is_forgotten_and_a_younger_one_is_kept,
             upkeep::a_sweep_of_many_answers_forgets_them_all,
+            upkeep::when_devices_went_away_is_only_raised,
         );
 
         #[test]

@@ -1,6 +1,6 @@
 //! Random interleavings against a model that is too simple to be wrong.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use backends::Kind;
 use backends::store::{InboxRow, Position};
@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use protocol::{DeviceId, Identifier};
+use protocol::DeviceId;
 
 use super::*;
 
@@ -17,10 +17,10 @@ const NAMES: [&str; 4] = ["alice", "Alice", "bob", "bo"];
 /// A change. Messages are numbered as they are handed over, so that ids and times rise.
 #[derive(Debug, Clone)]
 enum Change {
-    Append { from: usize, to: usize, client_message_id: u8, with_inboxes: bool },
+    Append { from: usize, to: usize, client_message_id: u8, to_group: bool },
     AppendTwo { from: usize, to: usize, client_message_id: u8 },
-    FanOut { one: usize, other: usize, seq: u64, members: Vec<usize> },
-    Advance { one: usize, other: usize, from: u64, to: u64 },
+    FanOut { group: usize, seq: u64, members: Vec<usize> },
+    Advance { group: usize, from: u64, to: u64 },
     ClearIntents { back: Vec<u64> },
     SetPosition { owner: usize, inbox_seq: u64 },
 }
@@ -37,16 +37,16 @@ fn change() -> impl Strategy<Value = Change> {
     let name = 0..NAMES.len();
     prop_oneof![
         5 => (name.clone(), name.clone(), 0..12_u8, any::<bool>()).prop_map(
-            |(from, to, client_message_id, with_inboxes)| Change::Append {
-                from, to, client_message_id, with_inboxes
+            |(from, to, client_message_id, to_group)| Change::Append {
+                from, to, client_message_id, to_group
             }
         ),
         1 => (name.clone(), name.clone(), 0..12_u8)
             .prop_map(|(from, to, client_message_id)| Change::AppendTwo { from, to, client_message_id }),
-        3 => (name.clone(), name.clone(), 0..4_u64, proptest::collection::vec(name.clone(), 0..5))
-            .prop_map(|(one, other, seq, members)| Change::FanOut { one, other, seq, members }),
-        1 => (name.clone(), name.clone(), 0..3_u64, 0..3_u64)
-            .prop_map(|(one, other, from, to)| Change::Advance { one, other, from, to }),
+        3 => (name.clone(), 0..6_u64, proptest::collection::vec(name.clone(), 0..5))
+            .prop_map(|(group, seq, members)| Change::FanOut { group, seq, members }),
+        1 => (name.clone(), 0..3_u64, 0..3_u64)
+            .prop_map(|(group, from, to)| Change::Advance { group, from, to }),
         2 => proptest::collection::vec(0..10_u64, 0..4).prop_map(|back| Change::ClearIntents { back }),
         1 => (name, 0..9_u64).prop_map(|(owner, inbox_seq)| Change::SetPosition { owner, inbox_seq }),
     ]
@@ -71,17 +71,17 @@ struct Model {
     outboxes: BTreeMap<ConversationId, Vec<Written>>,
     inboxes: HashMap<UserId, Vec<(ConversationId, u64)>>,
     answers: BTreeMap<(UserId, String), (ConversationId, u64)>,
-    intents: BTreeSet<u64>,
+    intents: BTreeMap<u64, IntentLane>,
     progress: HashMap<ConversationId, u64>,
     positions: HashMap<UserId, u64>,
 }
 
 impl Model {
-    fn next_append(&mut self, from: usize, to: usize, client_message_id: u8, with_inboxes: bool) -> Append {
+    fn next_append(&mut self, from: usize, to: usize, client_message_id: u8, to_group: bool) -> Append {
         self.number += 1;
-        let append = chat(NAMES[from], NAMES[to], self.number);
-        let inboxes = if with_inboxes { append.inboxes } else { Vec::new() };
-        Append { client_message_id: format!("c-{client_message_id}"), inboxes, ..append }
+        let make = if to_group { group } else { chat };
+        let append = make(NAMES[from], NAMES[to], self.number);
+        Append { client_message_id: format!("c-{client_message_id}"), ..append }
     }
 
     fn deliver(&mut self, owner: &UserId, conversation: &ConversationId, seq: u64) -> u64 {
@@ -103,6 +103,7 @@ impl Model {
                 seq: *seq,
                 message_id: row.message_id,
                 time_ms: row.time_ms,
+                fan_out: row.fan_out,
                 inbox_seqs: inboxes.iter().map(|(_, seq)| *seq).collect(),
                 duplicate: true,
             };
@@ -115,14 +116,18 @@ impl Model {
             .collect();
         let inbox_seqs = inboxes.iter().map(|(_, seq)| *seq).collect();
         let outbox = self.outboxes.entry(append.conversation.clone()).or_default();
-        outbox.push((row_of(append, seq), inboxes));
+        let row = row_of(append, seq);
+        let fan_out = row.fan_out;
+        outbox.push((row, inboxes));
         self.answers.insert(answer, (append.conversation.clone(), seq));
-        self.intents.insert(append.message_id);
+        let lane = if fan_out == FanOut::OnWrite { IntentLane::FanOut } else { IntentLane::Push };
+        self.intents.insert(append.message_id, lane);
         Appended {
             conversation: append.conversation.clone(),
             seq,
             message_id: append.message_id,
             time_ms: append.time_ms,
+            fan_out,
             inbox_seqs,
             duplicate: false,
         }
@@ -145,35 +150,38 @@ impl Model {
     /// Makes the change here and hands it over there; the future asserts that both answer the same.
     fn change<'a>(&mut self, store: &'a Arc<dyn Store>, change: &Change) -> BoxFuture<'a, ()> {
         match change.clone() {
-            Change::Append { from, to, client_message_id, with_inboxes } => {
-                let append = self.next_append(from, to, client_message_id, with_inboxes);
+            Change::Append { from, to, client_message_id, to_group } => {
+                let append = self.next_append(from, to, client_message_id, to_group);
                 let expected = self.append(&append);
                 async move { assert_eq!(all_written(store.append(vec![append]).await), [expected]) }.boxed()
             }
             Change::AppendTwo { from, to, client_message_id } => {
                 let appends = vec![
-                    self.next_append(from, to, client_message_id, true),
+                    self.next_append(from, to, client_message_id, false),
                     self.next_append(to, from, client_message_id + 1, true),
                 ];
                 let expected: Vec<_> = appends.iter().map(|append| self.append(append)).collect();
                 async move { assert_eq!(all_written(store.append(appends).await), expected) }.boxed()
             }
-            Change::FanOut { one, other, seq, members } => {
-                let here = conversation(NAMES[one], NAMES[other]);
+            Change::FanOut { group, seq, members } => {
+                let here = group_conversation(NAMES[group]);
                 let members: Vec<UserId> = members.iter().map(|member| user(NAMES[*member])).collect();
-                let expected = self.row(&here, seq).is_some().then(|| {
-                    members.iter().map(|member| self.deliver(member, &here, seq)).collect::<Vec<_>>()
-                });
+                let done = self.progress.get(&here).copied().unwrap_or(0);
+                let expected = if self.row(&here, seq).is_none() {
+                    Err(Kind::Missing)
+                } else if seq <= done {
+                    Err(Kind::Conflict)
+                } else {
+                    Ok(members.iter().map(|member| self.deliver(member, &here, seq)).collect::<Vec<_>>())
+                };
                 async move {
-                    match store.fan_out(&here, seq, members).await {
-                        Ok(inbox_seqs) => assert_eq!(Some(inbox_seqs), expected),
-                        Err(error) => assert_eq!((error.kind(), None), (Kind::Missing, expected)),
-                    }
+                    let answer = store.fan_out(&here, seq, members).await;
+                    assert_eq!(answer.map_err(|error| error.kind()), expected);
                 }
                 .boxed()
             }
-            Change::Advance { one, other, from, to } => {
-                let here = conversation(NAMES[one], NAMES[other]);
+            Change::Advance { group, from, to } => {
+                let here = group_conversation(NAMES[group]);
                 let known = self.progress.entry(here.clone()).or_default();
                 let expected = *known == from;
                 if expected {
@@ -186,8 +194,8 @@ impl Model {
             }
             Change::ClearIntents { back } => {
                 let ids: Vec<u64> = back.iter().map(|back| self.number.saturating_sub(*back)).collect();
-                self.intents.retain(|id| !ids.contains(id));
-                async move { store.clear_intents(ids).await.unwrap() }.boxed()
+                self.intents.retain(|id, lane| *lane != IntentLane::Push || !ids.contains(id));
+                async move { store.clear_intents(IntentLane::Push, ids).await.unwrap() }.boxed()
             }
             Change::SetPosition { owner, inbox_seq } => {
                 let owner = user(NAMES[owner]);
@@ -197,6 +205,14 @@ impl Model {
                 async move { store.set_positions(vec![position]).await.unwrap() }.boxed()
             }
         }
+    }
+
+    async fn assert_outbox_is(&self, store: &Arc<dyn Store>, here: &ConversationId) {
+        let rows = self.outboxes.get(here).map_or(&[][..], Vec::as_slice);
+        let expected: Vec<OutboxRow> = rows.iter().map(|(row, _)| row.clone()).collect();
+        assert_eq!(whole_outbox(store, here).await, expected);
+        let expected = self.progress.get(here).copied().unwrap_or(0);
+        assert_eq!(store.fanned_out_to(here).await.unwrap(), expected);
     }
 
     async fn assert_is(&self, store: &Arc<dyn Store>) {
@@ -212,21 +228,20 @@ impl Model {
             assert_eq!((page.top, page.rows), (expected.len() as u64, expected));
             let position = store.position(&owner, &device()).await.unwrap();
             assert_eq!(position, self.positions.get(&owner).copied());
+            self.assert_outbox_is(store, &group_conversation(name)).await;
             for other in NAMES {
-                let here = conversation(name, other);
-                let expected: Vec<OutboxRow> = self
-                    .outboxes
-                    .get(&here)
-                    .map_or_else(Vec::new, |rows| rows.iter().map(|(row, _)| row.clone()).collect());
-                assert_eq!(store.outbox_page(&here, 1, 0, usize::MAX).await.unwrap(), expected);
-                let expected = self.progress.get(&here).copied().unwrap_or(0);
-                assert_eq!(store.fanned_out_to(&here).await.unwrap(), expected);
+                self.assert_outbox_is(store, &conversation(name, other)).await;
             }
         }
-        let intents = store.intents(u64::MAX, usize::MAX).await.unwrap();
-        let ids: BTreeSet<u64> = intents.iter().map(|intent| intent.message.message_id).collect();
-        assert_eq!(ids, self.intents);
-        assert!(intents.is_sorted_by_key(|intent| intent.message.message_id));
+        let mut intents = Vec::new();
+        for lane in [IntentLane::Push, IntentLane::FanOut] {
+            let found = store.intents(lane, u64::MAX, usize::MAX).await.unwrap();
+            let ids: Vec<u64> = found.iter().map(|intent| intent.message.message_id).collect();
+            let expected: Vec<u64> =
+                self.intents.iter().filter(|(_, known)| **known == lane).map(|(id, _)| *id).collect();
+            assert_eq!(ids, expected);
+            intents.extend(found);
+        }
         for intent in intents {
             let (row, inboxes) = self.row(&intent.message.conversation, intent.message.seq).unwrap();
             assert_eq!((&intent.message, &intent.inboxes), (row, inboxes));

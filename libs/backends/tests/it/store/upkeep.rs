@@ -1,12 +1,12 @@
 //! Intents, positions and the sweep of first answers.
 
 use backends::store::Position;
-use protocol::{DeviceId, Identifier};
+use protocol::DeviceId;
 
 use super::*;
 
 async fn intent_ids(store: &Arc<dyn Store>, before_ms: u64, limit: usize) -> Vec<u64> {
-    let intents = store.intents(before_ms, limit).await.unwrap();
+    let intents = store.intents(IntentLane::Push, before_ms, limit).await.unwrap();
     intents.iter().map(|intent| intent.message.message_id).collect()
 }
 
@@ -20,16 +20,16 @@ pub(crate) async fn intents_are_seen_oldest_first_until_they_are_cleared(mut fix
     assert_eq!(intent_ids(&store, time_of(4), 100).await, [1, 2, 3]);
     assert!(intent_ids(&store, 0, 100).await.is_empty());
 
-    store.clear_intents(vec![1, 2, 5, 999]).await.unwrap();
+    store.clear_intents(IntentLane::Push, vec![1, 2, 5, 999]).await.unwrap();
     assert_eq!(intent_ids(&store, u64::MAX, 3).await, [3, 4, 6]);
-    store.clear_intents(vec![1, 2]).await.unwrap();
+    store.clear_intents(IntentLane::Push, vec![1, 2]).await.unwrap();
     append(&store, chat("alice", "bob", 11)).await;
     drop(store);
     fixture.reopen().await;
 
     let store = fixture.store();
     assert_eq!(intent_ids(&store, u64::MAX, 100).await, [3, 4, 6, 7, 8, 9, 10, 11]);
-    store.clear_intents((1..=11).collect()).await.unwrap();
+    store.clear_intents(IntentLane::Push, (1..=11).collect()).await.unwrap();
     assert!(intent_ids(&store, u64::MAX, 100).await.is_empty());
     append(&store, chat("alice", "bob", 12)).await;
     assert_eq!(intent_ids(&store, u64::MAX, 100).await, [12]);
@@ -39,7 +39,7 @@ pub(crate) async fn an_intent_with_a_lower_id_than_those_before_is_seen(fixture:
     let store = fixture.store();
     append(&store, chat("alice", "bob", 50)).await;
     append(&store, chat("alice", "bob", 60)).await;
-    store.clear_intents(vec![50]).await.unwrap();
+    store.clear_intents(IntentLane::Push, vec![50]).await.unwrap();
     assert_eq!(intent_ids(&store, u64::MAX, 100).await, [60]);
     append(&store, chat("alice", "bob", 40)).await;
     assert_eq!(intent_ids(&store, u64::MAX, 100).await, [40, 60]);
@@ -105,4 +105,14 @@ pub(crate) async fn a_sweep_of_many_answers_forgets_them_all(fixture: impl Store
     assert_eq!(store.sweep_answers(time_of(1_600), 10_000).await.unwrap(), 98);
     assert!(append(&store, Append { message_id: 5_000, ..chat("alice", "bob", 1_600) }).await.duplicate);
     assert!(!append(&store, Append { message_id: 5_001, ..chat("alice", "bob", 1_599) }).await.duplicate);
+}
+
+pub(crate) async fn when_devices_went_away_is_only_raised(mut fixture: impl StoreFixture) {
+    let store = fixture.store();
+    store.set_last_seen(vec![(user("alice"), 5), (user("bob"), 9), (user("alice"), 3)]).await.unwrap();
+    store.set_last_seen(vec![(user("alice"), 4), (user("bob"), 10)]).await.unwrap();
+    drop(store);
+    fixture.reopen().await;
+    let seen = fixture.store().last_seen(&[user("bob"), user("nobody"), user("alice")]).await.unwrap();
+    assert_eq!(seen, [10, 0, 5]);
 }

@@ -1,0 +1,216 @@
+//! Appends: a row of a conversation, its inbox rows where they are named, its intent and its first answer.
+
+use fjall::Slice;
+use protocol::{ConversationId, GroupId, UserId};
+
+use super::answers::Answers;
+use super::changes::{Changes, check_length, decoded, state};
+use super::heads::{InboxHead, OutboxHead};
+use super::keys::{self, BLOCKS, GROUPS, INBOX, Key, MEMBERS, OUTBOX, STATES};
+use super::rows::{GroupFacts, MemberRow, Pointer, Running, StateRow, Stored};
+use crate::Result;
+use crate::database::draft::Draft;
+use crate::store::{Append, Appended, Denied, FanOut, Guard, Outcome, Replacement, Role};
+
+/// A user's inbox as a row leaves it.
+struct Received {
+    user: UserId,
+    box_key: Key,
+    inbox_seq: u64,
+}
+
+/// A row that is to be put under a key.
+type Put = (Key, Vec<u8>);
+
+impl Changes {
+    pub(super) fn append(&mut self, draft: &mut Draft, append: Append) -> Result<Outcome> {
+        check_length("conversation", append.conversation.as_str())?;
+        check_length("client message id", &append.client_message_id)?;
+        let answer = keys::answer(&append.sender, &append.client_message_id);
+        if let Some(first) = Answers::first(draft, &answer)? {
+            return Ok(Outcome::Written(first));
+        }
+        let group = append.conversation.group_id();
+        let facts = match &group {
+            Some(group) => facts(draft, group)?,
+            None => None,
+        };
+        let outbox = keys::of_conversation(OUTBOX, &append.conversation);
+        let head = self.outbox_heads.get(draft, &outbox)?;
+        if let Some(denied) = denied(draft, &append, group.as_ref(), facts, head.top)? {
+            return Ok(Outcome::Denied(denied));
+        }
+        let replaced = match &append.replaces {
+            Some(replacement) => match replaced(draft, &append.conversation, replacement)? {
+                Some(replaced) => Some(replaced),
+                None => return Ok(Outcome::Denied(Denied::NoTarget)),
+            },
+            None => None,
+        };
+        let seq = head.top + 1;
+        let states = states(draft, &append, group.is_some(), seq)?;
+        let (received, inbox_seqs) = self.received(draft, &append.inboxes)?;
+        // From here on nothing fails.
+        let running = running(&append, head, seq);
+        let fan_out = match (&group, facts) {
+            (None, _) => FanOut::InCommit,
+            (Some(_), Some(facts)) if facts.super_from > 0 && seq >= facts.super_from => FanOut::OnRead,
+            (Some(_), _) => FanOut::OnWrite,
+        };
+        let Append { conversation, message_id, sender, client_message_id, counted, content, .. } = append;
+        if let Some((key, row)) = replaced {
+            draft.put(OUTBOX, key, row);
+        }
+        for (key, row) in states {
+            draft.put(STATES, key, row);
+        }
+        let mut inboxes = Vec::with_capacity(received.len());
+        let pointer = Slice::from(Pointer::encode(&conversation, seq, 0));
+        for Received { user, box_key, inbox_seq } in received {
+            draft.put_unread(INBOX, keys::in_box(&box_key, inbox_seq), pointer.clone());
+            self.inbox_heads.raise(&box_key, InboxHead { top: inbox_seq });
+            inboxes.push((user, inbox_seq));
+        }
+        let time_ms = running.time_ms;
+        let pointer = Pointer::encode(&conversation, seq, message_id);
+        self.answers.add(draft, answer, pointer, (time_ms, message_id));
+        let stored =
+            Stored { running, counted, fan_out, message_id, sender, client_message_id, inboxes, content };
+        self.put_row(draft, &conversation, &outbox, seq, &stored);
+        let duplicate = false;
+        Ok(Outcome::Written(Appended {
+            conversation,
+            seq,
+            message_id,
+            time_ms,
+            fan_out,
+            inbox_seqs,
+            duplicate,
+        }))
+    }
+
+    /// The inboxes that get a row, and the seq in each that was named.
+    fn received(&self, draft: &Draft, users: &[UserId]) -> Result<(Vec<Received>, Vec<u64>)> {
+        let mut received: Vec<Received> = Vec::with_capacity(users.len());
+        let mut inbox_seqs = Vec::with_capacity(users.len());
+        for user in users {
+            if let Some(known) = received.iter().find(|known| known.user == *user) {
+                inbox_seqs.push(known.inbox_seq);
+                continue;
+            }
+            let box_key = keys::of_user(INBOX, user);
+            let inbox_seq = self.inbox_heads.get(draft, &box_key)?.top + 1;
+            inbox_seqs.push(inbox_seq);
+            received.push(Received { user: user.clone(), box_key, inbox_seq });
+        }
+        Ok((received, inbox_seqs))
+    }
+}
+
+/// What the row says of those up to it.
+fn running(append: &Append, head: OutboxHead, seq: u64) -> Running {
+    let mut running = head.running;
+    running.time_ms = running.time_ms.max(append.time_ms);
+    if append.mention_all {
+        running.mention_all = seq;
+    }
+    if append.counted {
+        running.count += 1;
+        running.last_message = seq;
+        let sent = match &append.inboxes[..] {
+            // Told without taking the conversation apart.
+            [one, other] if append.sender == *one => [one <= other, one >= other],
+            [one, other] if append.sender == *other => [other <= one, other >= one],
+            _ => append
+                .conversation
+                .users()
+                .map_or([false; 2], |(smaller, larger)| [append.sender == smaller, append.sender == larger]),
+        };
+        for (last, sent) in running.sent.iter_mut().zip(sent) {
+            if sent {
+                *last = seq;
+            }
+        }
+    }
+    running
+}
+
+/// Why the guard does not hold.
+fn denied(
+    draft: &Draft,
+    append: &Append,
+    group: Option<&GroupId>,
+    facts: Option<GroupFacts>,
+    top: u64,
+) -> Result<Option<Denied>> {
+    let write = match &append.guard {
+        Guard::None => return Ok(None),
+        Guard::Single { receiver, existing } => {
+            if draft.get(BLOCKS, &keys::block(receiver, &append.sender))?.is_some() {
+                return Ok(Some(Denied::Blocked));
+            }
+            return Ok((*existing && top == 0).then_some(Denied::NoConversation));
+        }
+        Guard::Member => false,
+        Guard::MayWrite => true,
+    };
+    let (Some(group), Some(facts)) = (group, facts) else { return Ok(Some(Denied::NoGroup)) };
+    let key = keys::member(MEMBERS, group, &append.sender);
+    let member = decoded(draft.get(MEMBERS, &key)?, MEMBERS, &key, MemberRow::decode)?;
+    let Some(member) = member.filter(MemberRow::is_in) else { return Ok(Some(Denied::NotMember)) };
+    Ok(if facts.dismissed {
+        Some(Denied::Dismissed)
+    } else if write && member.muted_until_ms > append.time_ms {
+        Some(Denied::Muted)
+    } else if write && facts.all_muted && member.role == Role::Member {
+        Some(Denied::AllMuted)
+    } else {
+        None
+    })
+}
+
+fn facts(draft: &Draft, group: &GroupId) -> Result<Option<GroupFacts>> {
+    let key = keys::of_group(GROUPS, group);
+    decoded(draft.get(GROUPS, &key)?, GROUPS, &key, GroupFacts::decode)
+}
+
+/// The earlier row with its other content; `None` where it is not there.
+fn replaced(draft: &Draft, conversation: &ConversationId, replacement: &Replacement) -> Result<Option<Put>> {
+    let key = keys::outbox(conversation, replacement.seq);
+    let stored = decoded(draft.get(OUTBOX, &key)?, OUTBOX, &key, Stored::decode)?;
+    Ok(stored.map(|stored| {
+        let stored = Stored { content: replacement.content.clone(), ..stored };
+        (key, stored.encode())
+    }))
+}
+
+/// What the row changes in what the conversation is for its users.
+fn states(draft: &Draft, append: &Append, group: bool, seq: u64) -> Result<Vec<Put>> {
+    let mut states: Vec<(&UserId, Key, StateRow)> = Vec::new();
+    let mut of = |user, begins: bool, change: &dyn Fn(&mut StateRow)| -> Result<()> {
+        if let Some((_, _, state)) = states.iter_mut().find(|(known, ..)| *known == user) {
+            change(state);
+            return Ok(());
+        }
+        let (key, state) = state(draft, user, &append.conversation)?;
+        let state = if begins { Some(state.unwrap_or_default()) } else { state };
+        // Who is not in the group has no part in the row.
+        if let Some(mut state) = state.filter(|state| !group || state.is_in()) {
+            change(&mut state);
+            states.push((user, key, state));
+        }
+        Ok(())
+    };
+    let users = if seq == 1 { append.conversation.users() } else { None };
+    if let Some((smaller, larger)) = &users {
+        of(smaller, true, &|_| {})?;
+        of(larger, true, &|_| {})?;
+    }
+    if group && append.counted {
+        of(&append.sender, false, &|state| state.last_sent = seq)?;
+    }
+    for user in &append.mentions {
+        of(user, false, &|state| state.mentioned = seq)?;
+    }
+    Ok(states.into_iter().map(|(_, key, state)| (key, state.encode())).collect())
+}

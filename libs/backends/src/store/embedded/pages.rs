@@ -1,0 +1,145 @@
+//! Parts of boxes: of an inbox, of outboxes, and of a conversation's history.
+
+use protocol::{ConversationId, UserId};
+
+use super::heads::{self, InboxHead, OutboxHead};
+use super::keys::{self, INBOX, OUTBOX};
+use super::rows::{Pointer, Running, Stored};
+use crate::Result;
+use crate::database::{View, corrupt};
+use crate::store::{
+    HistoryFrom, HistoryPage, HistoryRange, InboxPage, InboxRow, OutboxPage, OutboxRange, OutboxRow,
+};
+
+pub(super) fn inbox_page(
+    view: &View<'_>,
+    user: &UserId,
+    begin: u64,
+    end: u64,
+    limit: usize,
+) -> Result<InboxPage> {
+    let top = inbox_top(view, user)?;
+    let mut page = InboxPage { rows: Vec::new(), top };
+    let (first, last) = (begin.max(1), if end == 0 { top } else { end.min(top) });
+    if first > last {
+        return Ok(page);
+    }
+    for row in view.range(INBOX, &keys::inbox(user, first), &keys::inbox(user, last)).take(limit) {
+        let (key, row) = row?;
+        let inbox_seq = keys::last_number(&key).ok_or_else(|| corrupt(INBOX, &key))?;
+        let pointer = Pointer::decode(&row).ok_or_else(|| corrupt(INBOX, &key))?;
+        let (message, _) = self::row(view, pointer.conversation, pointer.seq)?;
+        page.rows.push(InboxRow { inbox_seq, message });
+    }
+    Ok(page)
+}
+
+pub(super) fn outbox_pages(view: &View<'_>, ranges: &[OutboxRange], limit: usize) -> Result<Vec<OutboxPage>> {
+    let mut left = limit;
+    ranges
+        .iter()
+        .map(|range| {
+            let top = top(view, &range.conversation)?;
+            let last = if range.end == 0 { top } else { range.end.min(top) };
+            let rows = ascending(view, &range.conversation, range.begin.max(1), last, left)?;
+            left -= rows.len();
+            Ok(OutboxPage { rows, top })
+        })
+        .collect()
+}
+
+pub(super) fn history(view: &View<'_>, range: &HistoryRange) -> Result<HistoryPage> {
+    let HistoryRange { conversation, low, high, from, limit } = range;
+    let top = top(view, conversation)?;
+    let (low, high) = ((*low).max(1), if *high == 0 { top } else { (*high).min(top) });
+    let (low, high, backwards) = match *from {
+        HistoryFrom::Before(seq) => (low, high.min(seq.saturating_sub(1)), true),
+        HistoryFrom::After(seq) => (low.max(seq.saturating_add(1)), high, false),
+        HistoryFrom::BeforeTime(time_ms) => {
+            (low, high.min(first_at(view, conversation, top, time_ms)? - 1), true)
+        }
+        HistoryFrom::AfterTime(time_ms) => {
+            (low.max(first_at(view, conversation, top, time_ms)?), high, false)
+        }
+    };
+    if low > high {
+        return Ok(HistoryPage::default());
+    }
+    let count = u64::try_from(*limit).unwrap_or(u64::MAX);
+    // Seqs are consecutive: which rows they are is known before they are read.
+    let more = count <= high - low;
+    let (first, last) = match (more, backwards) {
+        (false, _) => (low, high),
+        (true, true) => (high + 1 - count, high),
+        (true, false) => (low, low - 1 + count),
+    };
+    Ok(HistoryPage { rows: ascending(view, conversation, first, last, *limit)?, more })
+}
+
+/// A row of an outbox, and the inboxes written with it.
+pub(super) fn row(
+    view: &View<'_>,
+    conversation: ConversationId,
+    seq: u64,
+) -> Result<(OutboxRow, Vec<(UserId, u64)>)> {
+    let mut stored = stored(view, &conversation, seq)?;
+    let inboxes = std::mem::take(&mut stored.inboxes);
+    Ok((stored.into_row(conversation, seq), inboxes))
+}
+
+/// A row of an outbox that must be there.
+pub(super) fn stored(view: &View<'_>, conversation: &ConversationId, seq: u64) -> Result<Stored> {
+    let key = keys::outbox(conversation, seq);
+    view.get(OUTBOX, &key)?.and_then(|row| Stored::decode(&row)).ok_or_else(|| corrupt(OUTBOX, &key))
+}
+
+/// What a row of an outbox, which must be there, says of those up to it.
+pub(super) fn running(view: &View<'_>, conversation: &ConversationId, seq: u64) -> Result<Running> {
+    let key = keys::outbox(conversation, seq);
+    view.get(OUTBOX, &key)?.and_then(|row| Running::decode(&row)).ok_or_else(|| corrupt(OUTBOX, &key))
+}
+
+/// The highest seq of an inbox, 0 where it is empty.
+pub(super) fn inbox_top(view: &View<'_>, user: &UserId) -> Result<u64> {
+    Ok(heads::head::<InboxHead>(view, &keys::of_user(INBOX, user))?.top)
+}
+
+/// The highest seq of a conversation, 0 where it is empty.
+pub(super) fn top(view: &View<'_>, conversation: &ConversationId) -> Result<u64> {
+    Ok(heads::head::<OutboxHead>(view, &keys::of_conversation(OUTBOX, conversation))?.top)
+}
+
+fn ascending(
+    view: &View<'_>,
+    conversation: &ConversationId,
+    first: u64,
+    last: u64,
+    limit: usize,
+) -> Result<Vec<OutboxRow>> {
+    if first > last || limit == 0 {
+        return Ok(Vec::new());
+    }
+    let rows = view.range(OUTBOX, &keys::outbox(conversation, first), &keys::outbox(conversation, last));
+    rows.take(limit)
+        .map(|row| {
+            let (key, row) = row?;
+            let seq = keys::last_number(&key).ok_or_else(|| corrupt(OUTBOX, &key))?;
+            let stored = Stored::decode(&row).ok_or_else(|| corrupt(OUTBOX, &key))?;
+            Ok(stored.into_row(conversation.clone(), seq))
+        })
+        .collect()
+}
+
+/// The first seq sent at or after a time; one above the top where there is none. Times never fall.
+fn first_at(view: &View<'_>, conversation: &ConversationId, top: u64, time_ms: u64) -> Result<u64> {
+    let (mut low, mut high) = (1, top + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if running(view, conversation, middle)?.time_ms < time_ms {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
