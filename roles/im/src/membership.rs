@@ -7,7 +7,8 @@
 //!
 //! A group that was converted is *settled* first: its rows below the conversion must be in the inboxes, else they
 //! would come after those above it; and its members, who came in while there was no room, must be in the room. That
-//! is done again where this process does not know it: once more is harmless, and [`SETTLING_ROWS`] bounds it.
+//! is done again where this process does not know it: once more is harmless, and [`SETTLING_ROWS`] bounds it. One that
+//! was found not to be settled is settled however many rows come meanwhile.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,13 +48,21 @@ pub(crate) struct Memberships {
     push: Arc<dyn Push>,
     /// Up to which seq the changes of a group's members were commanded.
     commanded: Recent<GroupId, u64>,
+    /// Converted groups that this lane has found not to be settled.
+    unsettled: Recent<GroupId, ()>,
     settle_until: Instant,
 }
 
 impl Memberships {
     /// Reads this store and commands through this push.
     pub(crate) fn new(store: Arc<dyn Store>, push: Arc<dyn Push>) -> Self {
-        Self { store, push, commanded: Recent::new(GROUPS_MAX), settle_until: Instant::now() }
+        Self {
+            store,
+            push,
+            commanded: Recent::new(GROUPS_MAX),
+            unsettled: Recent::new(GROUPS_MAX),
+            settle_until: Instant::now(),
+        }
     }
 
     /// From here on [`SETTLING_WAIT`] may be waited.
@@ -85,16 +94,18 @@ impl Memberships {
 
     /// From which seq on the changes of a group are to be commanded that this lane does not know; `None` where it
     /// is not settled yet.
-    async fn begin(&self, group: &GroupId, first_seq: u64) -> Result<Option<u64>> {
+    async fn begin(&mut self, group: &GroupId, first_seq: u64) -> Result<Option<u64>> {
         let found = self.store.groups(std::slice::from_ref(group)).await.map_err(failure::of_backend)?;
         let super_from = found.into_iter().flatten().map(|group| group.super_from).next().unwrap_or_default();
         let conversation = ConversationId::group(group);
-        let converted = super_from > 1 && first_seq < super_from.saturating_add(SETTLING_ROWS);
-        if converted {
+        let is_early = first_seq < super_from.saturating_add(SETTLING_ROWS);
+        if super_from > 1 && (is_early || self.unsettled.get(group).is_some()) {
+            self.unsettled.insert(group.clone(), ());
             if !self.inboxes_are_written(&conversation, super_from - 1).await? {
                 return Ok(None);
             }
             self.command_all(group).await?;
+            self.unsettled.remove(group);
             return Ok(Some(super_from - 1));
         }
         // The last change below is commanded again; those before it have intents of their own where they need it.

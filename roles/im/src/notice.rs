@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backends::store::{HistoryFrom, HistoryRange, Store};
 use contracts::push::{EventPush, Push};
@@ -20,6 +21,8 @@ use crate::conversation;
 
 /// What may wait to be told: some seconds of a busy process.
 const WAITING_MAX: usize = 16_384;
+/// Users who may wait to be told of a conversation: one notice may be for a thousand.
+const USERS_MAX: usize = 65_536;
 /// What is taken from the queue at once; what says the same is told once.
 const BATCH_MAX: usize = 256;
 /// Pushes in one call.
@@ -66,10 +69,21 @@ pub(crate) enum Notice {
     },
 }
 
+impl Notice {
+    /// How many users it is for.
+    fn user_count(&self) -> usize {
+        match self {
+            Self::Conversation { users, .. } => users.len(),
+            Self::Read { .. } | Self::Delivered { .. } => 1,
+        }
+    }
+}
+
 /// Takes what is to be told.
 #[derive(Clone)]
 pub(crate) struct Notices {
     waiting: mpsc::Sender<Notice>,
+    user_count: Arc<AtomicUsize>,
     dropped: Counter,
 }
 
@@ -78,6 +92,7 @@ pub(crate) struct Notifier {
     store: Arc<dyn Store>,
     push: Arc<dyn Push>,
     waiting: mpsc::Receiver<Notice>,
+    user_count: Arc<AtomicUsize>,
     stop: Stop,
     dropped: Counter,
 }
@@ -87,14 +102,19 @@ impl Notices {
     pub(crate) fn new(store: Arc<dyn Store>, push: Arc<dyn Push>, stop: Stop) -> (Self, Notifier) {
         let (sender, waiting) = mpsc::channel(WAITING_MAX);
         let counter = |reason| metrics::counter!("anser_im_notices_dropped_total", "reason" => reason);
-        let notifier = Notifier { store, push, waiting, stop, dropped: counter("failed") };
-        (Self { waiting: sender, dropped: counter("full") }, notifier)
+        let user_count = Arc::<AtomicUsize>::default();
+        let waiting_users = user_count.clone();
+        let notifier = Notifier { store, push, waiting, user_count, stop, dropped: counter("failed") };
+        (Self { waiting: sender, user_count: waiting_users, dropped: counter("full") }, notifier)
     }
 
     /// Tells it soon; never waits.
     pub(crate) fn offer(&self, notice: Notice) {
-        if self.waiting.try_send(notice).is_err() {
-            self.dropped.increment(1);
+        let count = notice.user_count();
+        let is_full = self.user_count.fetch_add(count, Ordering::Relaxed) + count > USERS_MAX;
+        if is_full || self.waiting.try_send(notice).is_err() {
+            self.user_count.fetch_sub(count, Ordering::Relaxed);
+            self.dropped.increment(count as u64);
         }
     }
 }
@@ -144,10 +164,13 @@ impl Notifier {
                 }
             }
             let mut batch = Batch::default();
+            let mut user_count = 0;
             for notice in taken.drain(..) {
+                user_count += notice.user_count();
                 batch.add(notice);
             }
             self.tell(batch).await;
+            self.user_count.fetch_sub(user_count, Ordering::Relaxed);
         }
     }
 

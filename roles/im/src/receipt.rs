@@ -63,6 +63,11 @@ impl Receipts {
             let message = format!("readers are not known in a super group: {conversation} is one");
             return Err(Error::refused(Code::Unsupported, message));
         }
+        if standing.left > 0 {
+            let message =
+                format!("you have left {conversation}: its members and what they read are not told");
+            return Err(Error::refused(Code::NotAllowed, message));
+        }
         let row = self.message(&conversation, &standing, request.seq).await?;
         let receivers = match (conversation.users(), conversation.group_id()) {
             (Some((one, other)), _) => vec![one, other],

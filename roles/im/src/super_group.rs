@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backends::cache::Cache;
-use backends::store::Store;
+use backends::store::{Standing, Store};
 use contracts::Result;
 use contracts::im::SuperGroup;
 use protocol::limits::SUPER_GROUPS_PER_USER_MAX;
-use protocol::{ConversationId, UserId};
+use protocol::{ConversationId, GroupId, UserId};
 
 use crate::failure;
 
@@ -29,8 +29,8 @@ impl SuperGroups {
         Self { store, cache, top_age_max }
     }
 
-    /// The super groups of a user, up to as many as a user may join. Who was let into more by others is in the rooms
-    /// of the first of them, and asks for the rest.
+    /// The super groups of a user that have not ended, up to as many as a user may join. Who was let into more by
+    /// others is in the rooms of the first of them, and asks for the rest.
     pub(crate) async fn of_user(&self, user: &UserId) -> Result<Vec<SuperGroup>> {
         let mut found = Vec::new();
         let mut after: Option<ConversationId> = None;
@@ -39,9 +39,7 @@ impl SuperGroups {
             let page = page.map_err(failure::of_backend)?;
             let full = page.len() >= PAGE;
             after = page.last().map(|(conversation, _)| conversation.clone());
-            found.extend(page.into_iter().filter_map(|(conversation, standing)| {
-                Some(SuperGroup { group: conversation.group_id()?, version: standing.joined })
-            }));
+            found.extend(going_on(&self.store, page).await?);
             if !full {
                 break;
             }
@@ -73,4 +71,23 @@ impl SuperGroups {
         let mut read = read.into_iter();
         Ok(cached.into_iter().map(|top| top.or_else(|| read.next()).unwrap_or(0)).collect())
     }
+}
+
+/// Those of a page of super groups that have not ended: in one that has, nothing is said any more, and it takes no
+/// other's place.
+pub(crate) async fn going_on(
+    store: &Arc<dyn Store>,
+    page: Vec<(ConversationId, Standing)>,
+) -> Result<Vec<SuperGroup>> {
+    let of_page = |(conversation, standing): (ConversationId, Standing)| {
+        Some(SuperGroup { group: conversation.group_id()?, version: standing.joined })
+    };
+    let page: Vec<SuperGroup> = page.into_iter().filter_map(of_page).collect();
+    let groups: Vec<GroupId> = page.iter().map(|of_user| of_user.group.clone()).collect();
+    let groups = store.groups(&groups).await.map_err(failure::of_backend)?;
+    let going_on = page
+        .into_iter()
+        .zip(groups)
+        .filter(|(_, group)| group.as_ref().is_some_and(|group| !group.dismissed));
+    Ok(going_on.map(|(of_user, _)| of_user).collect())
 }

@@ -13,6 +13,7 @@ use super::deed::Draft;
 use super::{Groups, field};
 use crate::failure;
 use crate::failure::refused_id;
+use crate::super_group::going_on;
 
 /// How often another id is made where the one that was made is somebody's already.
 const IDS_MAX: u32 = 4;
@@ -71,11 +72,12 @@ impl Groups {
         while count < SUPER_GROUPS_PER_USER_MAX {
             let page = self.store.super_groups(user, after.as_ref(), SUPER_GROUPS_PAGE).await;
             let page = page.map_err(failure::of_backend)?;
-            count += page.len();
-            if page.len() < SUPER_GROUPS_PAGE {
+            let full = page.len() >= SUPER_GROUPS_PAGE;
+            after = page.last().map(|(conversation, _)| conversation.clone());
+            count += going_on(&self.store, page).await?.len();
+            if !full {
                 break;
             }
-            after = page.into_iter().last().map(|(conversation, _)| conversation);
         }
         if count < SUPER_GROUPS_PER_USER_MAX {
             return Ok(());

@@ -98,11 +98,15 @@ impl Stands {
 
     /// The change that lets users in, behind the one that makes it a super group where it has too many members then.
     pub(super) fn let_in<R>(&self, kind: &'static str, comers: Vec<MemberChange>, reply: R) -> Step<R> {
-        let count = self.group.member_count + comers.len() as u64;
-        if !self.group.is_super() && count > self.members_max {
+        if !self.group.is_super() && self.is_super_with(comers.len()) {
             return Step::ChangeFirst(self.conversion());
         }
         Step::Change(Draft { members: comers, ..Draft::of(&self.group, kind) }.naming_members(), reply)
+    }
+
+    /// Tells whether it is a super group with so many more members.
+    pub(super) fn is_super_with(&self, comer_count: usize) -> bool {
+        self.group.is_super() || self.group.member_count + comer_count as u64 > self.members_max
     }
 
     /// The change that makes it a super group.

@@ -60,7 +60,10 @@ impl Deed for ComeIn {
             _ if group.dismissed => stands.role().map(|_| Step::Nothing(Coming::Joined)),
             JoinRule::Closed => Err(no_member(&group.group)),
             JoinRule::Approval => Ok(Step::Nothing(Coming::Ask { owner: group.owner.clone() })),
-            JoinRule::Open if group.is_super() && !self.counted => Ok(Step::Nothing(Coming::Count)),
+            // Before anything is changed: who may not come in must not make it a super group.
+            JoinRule::Open if !self.counted && stands.is_super_with(comers.len()) => {
+                Ok(Step::Nothing(Coming::Count))
+            }
             JoinRule::Open => Ok(stands.let_in(kind::JOINED, comers, Coming::Joined)),
         }
     }

@@ -9,7 +9,7 @@ use protocol::message::kind;
 
 use super::deed::{Deed, Draft, Stands, Step, goes};
 use super::{Groups, field};
-use crate::group_chat::{dismissed, unknown_group};
+use crate::group_chat::unknown_group;
 
 struct Leave;
 
@@ -25,8 +25,8 @@ impl Deed for Leave {
         match &stands.asker {
             None => Err(unknown_group(&group.group)),
             Some(member) if member.left > 0 => Ok(Step::Nothing(())),
-            Some(_) if group.dismissed => Err(dismissed(&group.group)),
-            Some(member) if member.role == Role::Owner => Err(stands.not_allowed(
+            // Whoever is in a group that has ended can put it behind them, its owner too.
+            Some(member) if member.role == Role::Owner && !group.dismissed => Err(stands.not_allowed(
                 "its owner cannot leave: hand it over with groupRole, or end it with groupDismiss",
             )),
             Some(member) => {

@@ -1,7 +1,7 @@
 //! Receipts: who is told what was read and delivered, and who has read.
 
 use contracts::im::Position;
-use protocol::client::{GroupInvite, Readers, ReadersReply, Receipt};
+use protocol::client::{GroupInvite, GroupLeave, Readers, ReadersReply, Receipt};
 use protocol::codec::Event;
 
 use super::conversations::{read, remove};
@@ -139,6 +139,8 @@ async fn the_readers_of_a_message_are_those_who_could_see_it_without_its_sender(
     for (name, seq) in [("erin", 2), ("alice", 4), ("alice", 99), ("alice", 0)] {
         assert_eq!(code_of(readers(&running, name, team, seq).await), Code::NotFound, "{name}, {seq}");
     }
+    ask!(running, "dave", GroupLeave, GroupLeave { group: "team".to_owned() }).unwrap();
+    assert_eq!(code_of(readers(&running, "dave", team, 2).await), Code::NotAllowed, "dave has left");
     running.say("alice", "bob", "d-1").await.unwrap();
     assert_eq!(readers(&running, "alice", CHAT, 1).await.unwrap().count, 0);
     read(&running, "bob", CHAT, 1).await.unwrap();

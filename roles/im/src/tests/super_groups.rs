@@ -2,7 +2,9 @@
 
 use contracts::im::SuperGroup;
 use futures_util::future::join_all;
-use protocol::client::{GroupInfo, GroupInvite, GroupJoin, GroupLeave, GroupRemove, GroupUpdate};
+use protocol::client::{
+    GroupDismiss, GroupInfo, GroupInvite, GroupJoin, GroupLeave, GroupRemove, GroupUpdate,
+};
 
 use super::*;
 
@@ -61,6 +63,8 @@ async fn a_message_goes_to_the_room_and_into_no_inbox() {
     let super_groups = running.im().super_groups(&user("carol")).await.unwrap();
     assert_eq!(super_groups, [SuperGroup { group: group_of("g"), version: 1 }]);
     assert_eq!(running.im().super_groups(&user("dave")).await.unwrap(), []);
+    ask!(running, "alice", GroupDismiss, GroupDismiss { group: "g".to_owned() }).unwrap();
+    assert_eq!(running.im().super_groups(&user("carol")).await.unwrap(), [], "it has ended");
 }
 
 #[tokio::test]

@@ -90,11 +90,14 @@ pub(super) fn delivered(
     Ok(low)
 }
 
+/// Devices of a user that are looked at for what was delivered; a user with more is one who makes them up.
+const DEVICES_MAX: usize = 256;
+
 /// Up to where the device of a user that is furthest has received.
 fn highest_position(view: &View<'_>, user: &UserId) -> Result<u64> {
     let beginning = keys::of_user(POSITIONS, user);
     let mut highest = 0;
-    for row in view.range(POSITIONS, &beginning, &keys::end_of(&beginning)) {
+    for row in view.range(POSITIONS, &beginning, &keys::end_of(&beginning)).take(DEVICES_MAX) {
         let (key, row) = row?;
         highest = highest.max(rows::decode_number(&row).ok_or_else(|| corrupt(POSITIONS, &key))?);
     }

@@ -37,9 +37,16 @@ impl Changes {
         let high = if state.left == 0 { top } else { state.left - 1 };
         let moved = ReadMoved { from: state.read, to: state.read.max(seq.min(high)) };
         if moved.to > moved.from {
-            let logged = self.log(draft, user)?;
+            // The peer of a single chat is shown how far it is read: for the peer, too, it has changed.
+            let peer = conversation.peer_of(user).filter(|peer| peer != user);
+            let mut logged = vec![self.log(draft, user)?];
+            if let Some(peer) = &peer {
+                logged.push(self.log(draft, peer)?);
+            }
             draft.put(STATES, key, StateRow { read: moved.to, ..state }.encode());
-            self.put_logged(draft, logged, conversation);
+            for logged in logged {
+                self.put_logged(draft, logged, conversation);
+            }
         }
         Ok(Some(moved))
     }

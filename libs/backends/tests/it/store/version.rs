@@ -51,9 +51,12 @@ pub(crate) async fn a_conversation_that_changes_is_told_once(mut fixture: impl S
     fixture.reopen().await;
 
     let store = fixture.store();
+    let (_, of_alice) = changed(&store, "alice", 0).await;
     store.set_read(&user("bob"), &alice, 1).await.unwrap();
     let (found, version) = changed(&store, "bob", version).await;
     assert_eq!(found, std::slice::from_ref(&alice));
+    let (found, _) = since(&store, "alice", of_alice, 3).await;
+    assert_eq!(found[&alice].peer_read, 1, "who wrote it was away, and hears that it was read");
     store.set_read(&user("bob"), &alice, 1).await.unwrap();
     store.set_choices(&user("bob"), &carol, Some(false), None).await.unwrap();
     assert_eq!(changed(&store, "bob", version).await, (vec![], version), "nothing has changed");
