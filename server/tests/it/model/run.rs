@@ -320,8 +320,17 @@ impl Run {
             let rows = history(device, &conversation, backwards).await;
             compare::history(&self.world, who, chat, &rows);
             if let Some((seq, readers)) = self.world.readers(who, chat) {
-                let told = device.must("readers", json!({"conversation": conversation, "seq": seq})).await;
-                assert_eq!(sorted(&told["users"]), readers, "who has read {seq} of {conversation}");
+                let request = json!({"conversation": conversation, "seq": seq});
+                if self.world.has_left(who, chat) {
+                    let refused = device.ask("readers", request).await.unwrap_err();
+                    assert_eq!(
+                        refused["code"], "not_allowed",
+                        "who has left {conversation} asked for readers"
+                    );
+                } else {
+                    let told = device.must("readers", request).await;
+                    assert_eq!(sorted(&told["users"]), readers, "who has read {seq} of {conversation}");
+                }
             }
         }
     }

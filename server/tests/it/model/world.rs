@@ -372,6 +372,11 @@ impl World {
         })
     }
 
+    /// Was a member of the group that it is, and is none.
+    pub(crate) fn has_left(&self, who: Who, chat: Chat) -> bool {
+        matches!(chat, Chat::Group(group) if self.groups[group].has_left(who))
+    }
+
     /// The last message that a user may see of a conversation, and who has read it; `None` where it is not told.
     pub(crate) fn readers(&self, who: Who, chat: Chat) -> Option<(u64, Vec<String>)> {
         let (low, high) = self.sight(who, chat)?;
