@@ -29,23 +29,9 @@ impl SuperGroups {
         Self { store, cache, top_age_max }
     }
 
-    /// The super groups of a user that have not ended, up to as many as a user may join. Who was let into more by
-    /// others is in the rooms of the first of them, and asks for the rest.
+    /// As [`of_user`].
     pub(crate) async fn of_user(&self, user: &UserId) -> Result<Vec<SuperGroup>> {
-        let mut found = Vec::new();
-        let mut after: Option<ConversationId> = None;
-        while found.len() < SUPER_GROUPS_PER_USER_MAX {
-            let page = self.store.super_groups(user, after.as_ref(), PAGE).await;
-            let page = page.map_err(failure::of_backend)?;
-            let full = page.len() >= PAGE;
-            after = page.last().map(|(conversation, _)| conversation.clone());
-            found.extend(going_on(&self.store, page).await?);
-            if !full {
-                break;
-            }
-        }
-        found.truncate(SUPER_GROUPS_PER_USER_MAX);
-        Ok(found)
+        of_user(&self.store, user).await
     }
 
     /// The highest seq of each conversation, from the cache where it is fresh there.
@@ -73,12 +59,27 @@ impl SuperGroups {
     }
 }
 
+/// The super groups of a user that have not ended, up to as many as a user may join. Who was let into more by others
+/// is in the rooms of the first of them, and asks for the rest.
+pub(crate) async fn of_user(store: &Arc<dyn Store>, user: &UserId) -> Result<Vec<SuperGroup>> {
+    let mut found = Vec::new();
+    let mut after: Option<ConversationId> = None;
+    while found.len() < SUPER_GROUPS_PER_USER_MAX {
+        let page = store.super_groups(user, after.as_ref(), PAGE).await.map_err(failure::of_backend)?;
+        let full = page.len() >= PAGE;
+        after = page.last().map(|(conversation, _)| conversation.clone());
+        found.extend(going_on(store, page).await?);
+        if !full {
+            break;
+        }
+    }
+    found.truncate(SUPER_GROUPS_PER_USER_MAX);
+    Ok(found)
+}
+
 /// Those of a page of super groups that have not ended: in one that has, nothing is said any more, and it takes no
 /// other's place.
-pub(crate) async fn going_on(
-    store: &Arc<dyn Store>,
-    page: Vec<(ConversationId, Standing)>,
-) -> Result<Vec<SuperGroup>> {
+async fn going_on(store: &Arc<dyn Store>, page: Vec<(ConversationId, Standing)>) -> Result<Vec<SuperGroup>> {
     let of_page = |(conversation, standing): (ConversationId, Standing)| {
         Some(SuperGroup { group: conversation.group_id()?, version: standing.joined })
     };

@@ -2,17 +2,12 @@
 
 use serde_json::json;
 
-use crate::support::chat::JsonChat;
+use crate::support::chat::person;
 use crate::support::http::post;
-use crate::support::server::{Server, Setup, Shared};
+use crate::support::server::{Setup, Shared};
 use crate::support::unique;
 
 static SERVER: Shared = Shared::new();
-
-async fn person(server: &Server, name: &str) -> (JsonChat, String) {
-    let user = unique(name);
-    (JsonChat::live(server, &user, "phone").await, user)
-}
 
 #[tokio::test]
 async fn who_is_blocked_writes_to_that_user_no_more_and_to_all_others_as_before() {

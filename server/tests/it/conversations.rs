@@ -5,16 +5,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::chat::{Carrier, JsonChat, live, to_user, words};
-use crate::support::server::{Server, Shared};
+use crate::support::chat::{Carrier, JsonChat, live, person, to_user, words};
+use crate::support::server::Shared;
 use crate::support::{unique, within};
 
 static SERVER: Shared = Shared::new();
-
-async fn person(server: &Server, name: &str) -> (JsonChat, String) {
-    let user = unique(name);
-    (JsonChat::live(server, &user, "phone").await, user)
-}
 
 /// The conversations that have changed since a version, and the version from then on.
 async fn since(chat: &mut JsonChat, mut version: u64, limit: u64) -> (BTreeMap<String, Value>, u64) {

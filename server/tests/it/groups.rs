@@ -2,17 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::chat::JsonChat;
-use crate::support::server::{Server, Shared};
+use crate::support::chat::{JsonChat, person};
+use crate::support::server::Shared;
 use crate::support::unique;
 
 static SERVER: Shared = Shared::new();
-
-/// Somebody of that name who is there, and the name.
-async fn person(server: &Server, name: &str) -> (JsonChat, String) {
-    let user = unique(name);
-    (JsonChat::live(server, &user, "phone").await, user)
-}
 
 fn conversation(group: &str) -> String {
     format!("group:{group}")

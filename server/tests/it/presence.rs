@@ -2,16 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::chat::JsonChat;
-use crate::support::server::{Server, Setup, Shared};
+use crate::support::chat::{JsonChat, person};
+use crate::support::server::{Setup, Shared};
 use crate::support::unique;
 
 static SERVER: Shared = Shared::new();
-
-async fn person(server: &Server, name: &str) -> (JsonChat, String) {
-    let user = unique(name);
-    (JsonChat::live(server, &user, "phone").await, user)
-}
 
 /// The next push that tells this of a user; what it tells of others is passed over.
 async fn told(chat: &mut JsonChat, user: &str) -> Value {

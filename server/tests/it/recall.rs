@@ -2,16 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::chat::JsonChat;
-use crate::support::server::{Server, Setup, Shared};
-use crate::support::unique;
+use crate::support::chat::{JsonChat, person};
+use crate::support::server::{Setup, Shared};
 
 static SERVER: Shared = Shared::new();
-
-async fn person(server: &Server, name: &str) -> (JsonChat, String) {
-    let user = unique(name);
-    (JsonChat::live(server, &user, "phone").await, user)
-}
 
 fn of(said: &Value) -> Value {
     json!({"conversation": said["conversation"], "seq": said["seq"]})

@@ -2,16 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::chat::JsonChat;
-use crate::support::server::{Server, Shared};
-use crate::support::unique;
+use crate::support::chat::{JsonChat, person};
+use crate::support::server::Shared;
 
 static SERVER: Shared = Shared::new();
-
-async fn person(server: &Server, name: &str) -> (JsonChat, String) {
-    let user = unique(name);
-    (JsonChat::live(server, &user, "phone").await, user)
-}
 
 /// The next receipt that says this of a conversation.
 async fn receipt(chat: &mut JsonChat, field: &str) -> Value {

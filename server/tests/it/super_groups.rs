@@ -5,18 +5,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::chat::JsonChat;
+use crate::support::chat::{JsonChat, person};
 use crate::support::goim_wire::{Goim, WIRES};
 use crate::support::http::post;
 use crate::support::server::{Server, Setup, Shared};
 use crate::support::unique;
 
 static SERVER: Shared = Shared::new();
-
-async fn person(server: &Server, name: &str) -> (JsonChat, String) {
-    let user = unique(name);
-    (JsonChat::live(server, &user, "phone").await, user)
-}
 
 fn conversation(group: &str) -> String {
     format!("group:{group}")

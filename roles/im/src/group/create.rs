@@ -11,14 +11,11 @@ use runtime::clock::now_ms;
 
 use super::deed::Draft;
 use super::{Groups, field};
-use crate::failure;
 use crate::failure::refused_id;
-use crate::super_group::going_on;
+use crate::super_group::of_user;
 
 /// How often another id is made where the one that was made is somebody's already.
 const IDS_MAX: u32 = 4;
-/// Super groups that are read at once.
-const SUPER_GROUPS_PAGE: usize = 500;
 
 impl Groups {
     /// Makes a group; who asks is its owner.
@@ -67,18 +64,7 @@ impl Groups {
     /// Checks that a user may be in one more super group. It holds who makes or joins one; who is let in by others,
     /// or is in a group that is converted, may be in more.
     pub(super) async fn check_super_groups(&self, user: &UserId) -> Result<()> {
-        let mut count = 0;
-        let mut after: Option<ConversationId> = None;
-        while count < SUPER_GROUPS_PER_USER_MAX {
-            let page = self.store.super_groups(user, after.as_ref(), SUPER_GROUPS_PAGE).await;
-            let page = page.map_err(failure::of_backend)?;
-            let full = page.len() >= SUPER_GROUPS_PAGE;
-            after = page.last().map(|(conversation, _)| conversation.clone());
-            count += going_on(&self.store, page).await?.len();
-            if !full {
-                break;
-            }
-        }
+        let count = of_user(&self.store, user).await?.len();
         if count < SUPER_GROUPS_PER_USER_MAX {
             return Ok(());
         }

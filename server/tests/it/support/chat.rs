@@ -12,6 +12,12 @@ use super::server::Server;
 use super::websocket::{CLOSE, TEXT, WebSocket};
 use super::{PATIENCE, unique, within};
 
+/// Somebody of that name who is there, and the name, which nobody else has.
+pub(crate) async fn person(server: &Server, name: &str) -> (JsonChat, String) {
+    let user = unique(name);
+    (JsonChat::live(server, &user, "phone").await, user)
+}
+
 /// A client of `anser.v1.json` whose texts are written by the test.
 pub(crate) struct JsonChat {
     pub(crate) socket: WebSocket,
