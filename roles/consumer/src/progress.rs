@@ -38,7 +38,7 @@ impl<'a> Progress<'a> {
         let conversation = self.conversation.clone();
         let range = OutboxRange { conversation, begin: self.fanned_out_to + 1, end: 0 };
         let pages = self.store.outbox_pages(&[range], ROWS_MAX).await?;
-        let rows = pages.into_iter().next().map(|page| page.rows).unwrap_or_default();
+        let rows = pages.into_iter().next().unwrap_or_default();
         Ok(rows.into_iter().take_while(|row| row.fan_out == FanOut::OnWrite).collect())
     }
 

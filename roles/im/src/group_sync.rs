@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use backends::store::{OutboxPage, OutboxRange, Standing, Store};
+use backends::store::{OutboxRange, OutboxRow, Standing, Store};
 use contracts::im::Asker;
 use contracts::{Error, Result};
 use prost::Message as _;
@@ -71,7 +71,7 @@ impl GroupSync {
         let mut read = self.read(&ranges, limit).await?.into_iter();
         let mut budget = Budget { bytes_left: PAGE_BYTES_MAX, is_first: true };
         let page = |(conversation, wanted): (&ConversationId, &Wanted)| {
-            let read = if has_rows(wanted) { read.next().unwrap_or_default() } else { OutboxPage::default() };
+            let read = if has_rows(wanted) { read.next().unwrap_or_default() } else { Vec::new() };
             page_of(conversation, *wanted, &read, &mut budget)
         };
         Ok(SyncGroupsReply { groups: conversations.iter().zip(&wanted).map(page).collect() })
@@ -111,7 +111,7 @@ impl GroupSync {
         Ok((groups, next))
     }
 
-    async fn read(&self, ranges: &[OutboxRange], limit: usize) -> Result<Vec<OutboxPage>> {
+    async fn read(&self, ranges: &[OutboxRange], limit: usize) -> Result<Vec<Vec<OutboxRow>>> {
         if ranges.is_empty() {
             return Ok(Vec::new());
         }
@@ -155,12 +155,12 @@ impl Budget {
 fn page_of(
     conversation: &ConversationId,
     wanted: Wanted,
-    read: &OutboxPage,
+    read: &[OutboxRow],
     budget: &mut Budget,
 ) -> GroupPage {
-    let mut messages = Vec::with_capacity(read.rows.len());
+    let mut messages = Vec::with_capacity(read.len());
     let mut next = wanted.begin;
-    for row in &read.rows {
+    for row in read {
         if let Some(message) = history::message_of(row) {
             if !budget.takes(message.encoded_len()) {
                 break;
@@ -182,7 +182,7 @@ mod tests {
 
     use super::*;
 
-    fn read(conversation: &ConversationId, seqs: std::ops::RangeInclusive<u64>) -> OutboxPage {
+    fn read(conversation: &ConversationId, seqs: std::ops::RangeInclusive<u64>) -> Vec<OutboxRow> {
         let said = Message { content: Some(Content::Text("x".repeat(400))), ..Message::default() };
         let row = |seq| OutboxRow {
             conversation: conversation.clone(),
@@ -196,7 +196,7 @@ mod tests {
             fan_out: FanOut::OnRead,
             membership_seq: 1,
         };
-        OutboxPage { top: *seqs.end(), rows: seqs.map(row).collect() }
+        seqs.map(row).collect()
     }
 
     fn seqs(page: &GroupPage) -> Vec<u64> {
@@ -225,10 +225,10 @@ mod tests {
         let conversation = ConversationId::group(&GroupId::new("g").unwrap());
         let mut budget = Budget { bytes_left: 10_000, is_first: true };
         let wanted = Wanted { begin: 3, end: 9 };
-        let page = page_of(&conversation, wanted, &OutboxPage::default(), &mut budget);
+        let page = page_of(&conversation, wanted, &[], &mut budget);
         assert_eq!((seqs(&page), page.next), (vec![], 3));
         let nothing = Wanted { begin: 10, end: 9 };
-        let page = page_of(&conversation, nothing, &OutboxPage::default(), &mut budget);
+        let page = page_of(&conversation, nothing, &[], &mut budget);
         assert_eq!((page.next, page.top), (0, 9));
     }
 }

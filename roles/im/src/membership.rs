@@ -177,7 +177,7 @@ impl Memberships {
         let begin = last_change.saturating_sub(HOLE_ROWS_MAX as u64 - 1).max(commanded + 1);
         let range = OutboxRange { conversation, begin, end: last_change };
         let pages = self.store.outbox_pages(&[range], HOLE_ROWS_MAX).await.map_err(failure::of_backend)?;
-        let found = pages.into_iter().flat_map(|page| page.rows);
+        let found = pages.into_iter().flatten();
         let changes = found.filter(|row| row.membership_seq == row.seq);
         // What cannot be read was logged by who found it first, and is left out here as everywhere.
         let messages = changes.filter_map(|row| mailbox::message_of(&row).ok());
@@ -217,7 +217,7 @@ impl Memberships {
         }
         let range = OutboxRange { conversation: conversation.clone(), begin: seq, end: seq };
         let pages = self.store.outbox_pages(&[range], 1).await.map_err(failure::of_backend)?;
-        Ok(pages.into_iter().flat_map(|page| page.rows).next())
+        Ok(pages.into_iter().flatten().next())
     }
 
     async fn command(&self, changes: Vec<Membership>) -> Result<()> {

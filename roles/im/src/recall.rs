@@ -117,7 +117,7 @@ impl Recalls {
         }
         let range = OutboxRange { conversation: conversation.clone(), begin: seq, end: seq };
         let pages = self.store.outbox_pages(&[range], 1).await.map_err(failure::of_backend)?;
-        let row = pages.into_iter().flat_map(|page| page.rows).next();
+        let row = pages.into_iter().flatten().next();
         row.filter(|row| row.seq == seq).ok_or_else(|| no_message(conversation, seq))
     }
 

@@ -97,7 +97,7 @@ impl Receipts {
         }
         let range = OutboxRange { conversation: conversation.clone(), begin: seq, end: seq };
         let pages = self.store.outbox_pages(&[range], 1).await.map_err(failure::of_backend)?;
-        let row = pages.into_iter().next().and_then(|page| page.rows.into_iter().next());
+        let row = pages.into_iter().flatten().next();
         row.filter(|row| row.counted && row.seq == seq).ok_or_else(no_message)
     }
 

@@ -9,7 +9,7 @@ use backends::store::{Standing, Store};
 use contracts::Result;
 use contracts::im::SuperGroup;
 use protocol::limits::SUPER_GROUPS_PER_USER_MAX;
-use protocol::{ConversationId, GroupId, UserId};
+use protocol::{ConversationId, UserId};
 
 use crate::failure;
 
@@ -68,7 +68,7 @@ pub(crate) async fn of_user(store: &Arc<dyn Store>, user: &UserId) -> Result<Vec
         let page = store.super_groups(user, after.as_ref(), PAGE).await.map_err(failure::of_backend)?;
         let full = page.len() >= PAGE;
         after = page.last().map(|(conversation, _)| conversation.clone());
-        found.extend(going_on(store, page).await?);
+        found.extend(page.into_iter().filter_map(going_on));
         if !full {
             break;
         }
@@ -77,18 +77,8 @@ pub(crate) async fn of_user(store: &Arc<dyn Store>, user: &UserId) -> Result<Vec
     Ok(found)
 }
 
-/// Those of a page of super groups that have not ended: in one that has, nothing is said any more, and it takes no
-/// other's place.
-async fn going_on(store: &Arc<dyn Store>, page: Vec<(ConversationId, Standing)>) -> Result<Vec<SuperGroup>> {
-    let of_page = |(conversation, standing): (ConversationId, Standing)| {
-        Some(SuperGroup { group: conversation.group_id()?, version: standing.joined })
-    };
-    let page: Vec<SuperGroup> = page.into_iter().filter_map(of_page).collect();
-    let groups: Vec<GroupId> = page.iter().map(|of_user| of_user.group.clone()).collect();
-    let groups = store.groups(&groups).await.map_err(failure::of_backend)?;
-    let going_on = page
-        .into_iter()
-        .zip(groups)
-        .filter(|(_, group)| group.as_ref().is_some_and(|group| !group.dismissed));
-    Ok(going_on.map(|(of_user, _)| of_user).collect())
+/// A super group, unless it has ended: in one that has, nothing is said any more, and it takes no other's place.
+fn going_on((conversation, standing): (ConversationId, Standing)) -> Option<SuperGroup> {
+    let group = conversation.group_id().filter(|_| !standing.dismissed)?;
+    Some(SuperGroup { group, version: standing.joined })
 }

@@ -20,6 +20,8 @@ pub struct Standing {
     pub left: u64,
     /// What members see from before their join.
     pub history: HistoryRule,
+    /// Nothing is said in the group any more.
+    pub dismissed: bool,
     /// The first seq that stands in the outbox alone; 0: none does.
     pub super_from: u64,
     /// The highest seq of the conversation.

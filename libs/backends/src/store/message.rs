@@ -175,15 +175,6 @@ pub struct OutboxRange {
     pub end: u64,
 }
 
-/// A part of an outbox.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OutboxPage {
-    /// Ascending by seq.
-    pub rows: Vec<OutboxRow>,
-    /// The highest seq in the outbox when the page was read.
-    pub top: u64,
-}
-
 /// From where a conversation is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HistoryFrom {

@@ -33,7 +33,7 @@ pub use group::{
 };
 pub use message::{
     Append, Appended, Denied, FanOut, Guard, HistoryFrom, HistoryPage, HistoryRange, InboxPage, InboxRow,
-    Intent, IntentLane, OutboxPage, OutboxRange, OutboxRow, Outcome, Position, Replacement,
+    Intent, IntentLane, OutboxRange, OutboxRow, Outcome, Position, Replacement,
 };
 
 /// Keeps messages, inboxes, groups, conversations and positions.
@@ -65,7 +65,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// `Transient`, `Corrupt`.
-    async fn outbox_pages(&self, ranges: &[OutboxRange], limit: usize) -> Result<Vec<OutboxPage>>;
+    async fn outbox_pages(&self, ranges: &[OutboxRange], limit: usize) -> Result<Vec<Vec<OutboxRow>>>;
 
     /// The highest seq of each conversation, 0 where it is empty, in the order asked.
     ///

@@ -296,7 +296,7 @@ impl Backends {
     pub(super) async fn on_write(&self, name: &str) -> Vec<u64> {
         let range = OutboxRange { conversation: conversation(name), begin: 1, end: 0 };
         let page = self.store.outbox_pages(&[range], 10_000).await.unwrap().remove(0);
-        page.rows.iter().filter(|row| row.fan_out == FanOut::OnWrite).map(|row| row.seq).collect()
+        page.iter().filter(|row| row.fan_out == FanOut::OnWrite).map(|row| row.seq).collect()
     }
 }
 

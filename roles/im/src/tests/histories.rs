@@ -44,8 +44,8 @@ async fn history_goes_backwards_and_forwards_by_seq_and_time() {
     let range =
         OutboxRange { conversation: ConversationId::parse(&chat.conversation).unwrap(), begin: 1, end: 0 };
     let pages = backends.store.outbox_pages(&[range], 100).await.unwrap();
-    let time_of = |seq: u64| pages[0].rows.iter().find(|row| row.seq == seq).unwrap().time_ms;
-    let first_at = |time_ms: u64| pages[0].rows.iter().find(|row| row.time_ms >= time_ms).unwrap().seq;
+    let time_of = |seq: u64| pages[0].iter().find(|row| row.seq == seq).unwrap().time_ms;
+    let first_at = |time_ms: u64| pages[0].iter().find(|row| row.time_ms >= time_ms).unwrap().seq;
     let rules = [
         (chat.clone(), (1..=10).collect::<Vec<u64>>(), false),
         (History { limit: 3, ..chat.clone() }, vec![8, 9, 10], true),

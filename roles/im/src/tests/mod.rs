@@ -124,7 +124,7 @@ impl Backends {
     async fn rows_of(&self, group: &str) -> Vec<(Message, FanOut)> {
         let range = OutboxRange { conversation: conversation(group), begin: 1, end: 0 };
         let page = self.store.outbox_pages(&[range], 1_000).await.unwrap().remove(0);
-        let rows = page.rows.iter().map(|row| (mailbox::message_of(row).unwrap(), row.fan_out));
+        let rows = page.iter().map(|row| (mailbox::message_of(row).unwrap(), row.fan_out));
         rows.collect()
     }
 

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use backends::Result;
 use backends::store::{
     Append, Conversation, ConversationPage, Group, GroupChange, GroupChanged, HistoryPage, HistoryRange,
-    InboxPage, Intent, IntentLane, JoinRequest, Member, OutboxPage, OutboxRange, Outcome, Position,
-    ReadMoved, Standing, Store,
+    InboxPage, Intent, IntentLane, JoinRequest, Member, OutboxRange, OutboxRow, Outcome, Position, ReadMoved,
+    Standing, Store,
 };
 use protocol::{ConversationId, DeviceId, GroupId, UserId};
 
@@ -54,7 +54,7 @@ macro_rules! handed_on {
                 self.store.set_positions(positions).await
             }
 
-            async fn outbox_pages(&self, ranges: &[OutboxRange], limit: usize) -> Result<Vec<OutboxPage>> {
+            async fn outbox_pages(&self, ranges: &[OutboxRange], limit: usize) -> Result<Vec<Vec<OutboxRow>>> {
                 self.outbox_reads.fetch_add(1, Ordering::Relaxed);
                 self.store.outbox_pages(ranges, limit).await
             }

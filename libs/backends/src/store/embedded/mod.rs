@@ -37,8 +37,8 @@ use protocol::{ConversationId, DeviceId, GroupId, UserId};
 
 use super::{
     Append, Conversation, ConversationPage, Group, GroupChange, GroupChanged, HistoryPage, HistoryRange,
-    InboxPage, Intent, IntentLane, JoinRequest, Member, OutboxPage, OutboxRange, Outcome, Position,
-    ReadMoved, Standing, Store,
+    InboxPage, Intent, IntentLane, JoinRequest, Member, OutboxRange, OutboxRow, Outcome, Position, ReadMoved,
+    Standing, Store,
 };
 use crate::database::draft::{Draft, Durability};
 use crate::database::floor::Floor;
@@ -127,7 +127,7 @@ impl Store for EmbeddedStore {
         self.readers.read(move |view| users.iter().map(|user| pages::inbox_top(view, user)).collect()).await
     }
 
-    async fn outbox_pages(&self, ranges: &[OutboxRange], limit: usize) -> Result<Vec<OutboxPage>> {
+    async fn outbox_pages(&self, ranges: &[OutboxRange], limit: usize) -> Result<Vec<Vec<OutboxRow>>> {
         let ranges = ranges.to_vec();
         self.readers.read(move |view| pages::outbox_pages(view, &ranges, limit)).await
     }

@@ -7,9 +7,7 @@ use super::keys::{self, INBOX, OUTBOX};
 use super::rows::{Pointer, Running, Stored};
 use crate::Result;
 use crate::database::{View, corrupt};
-use crate::store::{
-    HistoryFrom, HistoryPage, HistoryRange, InboxPage, InboxRow, OutboxPage, OutboxRange, OutboxRow,
-};
+use crate::store::{HistoryFrom, HistoryPage, HistoryRange, InboxPage, InboxRow, OutboxRange, OutboxRow};
 
 pub(super) fn inbox_page(
     view: &View<'_>,
@@ -34,16 +32,19 @@ pub(super) fn inbox_page(
     Ok(page)
 }
 
-pub(super) fn outbox_pages(view: &View<'_>, ranges: &[OutboxRange], limit: usize) -> Result<Vec<OutboxPage>> {
+pub(super) fn outbox_pages(
+    view: &View<'_>,
+    ranges: &[OutboxRange],
+    limit: usize,
+) -> Result<Vec<Vec<OutboxRow>>> {
     let mut left = limit;
     ranges
         .iter()
         .map(|range| {
-            let top = top(view, &range.conversation)?;
-            let last = if range.end == 0 { top } else { range.end.min(top) };
+            let last = if range.end == 0 { u64::MAX } else { range.end };
             let rows = ascending(view, &range.conversation, range.begin.max(1), last, left)?;
             left -= rows.len();
-            Ok(OutboxPage { rows, top })
+            Ok(rows)
         })
         .collect()
 }

@@ -102,6 +102,7 @@ pub(super) fn part(view: &View<'_>, user: &UserId, conversation: &ConversationId
         joined: state.joined,
         left: state.left,
         history: group.as_ref().map_or(HistoryRule::Joined, |group| group.settings.history),
+        dismissed: group.as_ref().is_some_and(|group| group.dismissed),
         super_from: group.as_ref().map_or(0, |group| group.super_from),
         top: head.top,
         read: state.read,

@@ -139,7 +139,7 @@ pub(super) async fn check(store: &Arc<dyn Store>, answered: &BTreeMap<u64, u64>)
         for other in one..USERS_COUNT {
             let conversation = ConversationId::single(&person(one), &person(other));
             let range = OutboxRange { conversation: conversation.clone(), begin: 1, end: 0 };
-            let rows = store.outbox_pages(&[range], usize::MAX).await.unwrap().remove(0).rows;
+            let rows = store.outbox_pages(&[range], usize::MAX).await.unwrap().remove(0);
             assert!(rows.iter().map(|row| row.seq).eq(1..=rows.len() as u64), "a hole in {conversation}");
             for row in rows {
                 let written = message(row.message_id);

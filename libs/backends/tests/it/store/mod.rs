@@ -118,7 +118,7 @@ async fn outbox(
     limit: usize,
 ) -> Vec<OutboxRow> {
     let range = OutboxRange { conversation: here.clone(), begin, end };
-    store.outbox_pages(&[range], limit).await.unwrap().remove(0).rows
+    store.outbox_pages(&[range], limit).await.unwrap().remove(0)
 }
 
 async fn whole_outbox(store: &Arc<dyn Store>, here: &ConversationId) -> Vec<OutboxRow> {
