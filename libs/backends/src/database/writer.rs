@@ -7,7 +7,9 @@
 //! `Full` at once and nothing was done: waiting for room would let a later job of the same caller overtake.
 //! A commit takes at most [`COMMIT_JOBS_MAX`] jobs and about [`COMMIT_BYTES_MAX`] bytes.
 //!
-//! **Window.** It waits for nothing: while one commit is made durable the next one gathers.
+//! **Window.** While one commit is made durable the next one gathers. After a commit of many it gathers for as long as
+//! that one took, at most [`WINDOW_MAX`]: what a commit costs is then shared by more. One that is alone waits for
+//! nothing.
 //!
 //! **Failure.** When a commit fails nothing is known of what is on disk. Everyone in it is answered
 //! `Transient`, what was kept in memory beside the disk is dropped, and the writer refuses all that comes after
@@ -16,6 +18,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,6 +34,10 @@ const QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;
 const COMMIT_JOBS_MAX: usize = 2048;
 /// Bytes of one commit, beyond which it takes no further job.
 const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Jobs of a commit that count as many.
+const MANY_COUNT: usize = 8;
+/// For how long jobs are gathered at most.
+const WINDOW_MAX: Duration = Duration::from_micros(500);
 /// What a job costs beside its own bytes: keys, heads, its place in line.
 const JOB_BYTES: usize = 512;
 
@@ -185,9 +192,16 @@ struct Worker<S> {
 impl<S: State> Worker<S> {
     fn run(mut self) {
         let mut answers = Vec::new();
+        let mut window = Duration::ZERO;
         while let Some(first) = self.jobs.blocking_recv() {
+            if window > Duration::ZERO {
+                std::thread::sleep(window);
+            }
             let (durability, bytes) = self.gather(first, &mut answers);
+            let begun = Instant::now();
             let failure = self.commit(durability);
+            let many = answers.len() >= MANY_COUNT;
+            window = if many { begun.elapsed().min(WINDOW_MAX) } else { Duration::ZERO };
             // Room is made only now, so that the bound holds for what is in the commit as well.
             self.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
             for answer in answers.drain(..) {
