@@ -2,8 +2,13 @@
 //!
 //! A connection begins behind. While it is behind, stored pushes only raise its target, and pages are read
 //! from im as its queue drains; when the last sent reaches the target it is live, and pushes go straight out.
-//! So replay and live pushes never cross. What is missing or had no room turns it behind again. Only the
-//! decisions are here, no I/O.
+//! So replay and live pushes never cross. Of two messages that were stored one after the other the later one may be
+//! pushed first: it is held for a moment, until the other is there. What stays missing or had no room turns the
+//! connection behind again. Only the decisions are here, no I/O.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 
 /// What to do with a stored message that was pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +17,9 @@ pub(crate) enum Decision {
     Send,
     /// The connection has it, or will get it from a page.
     Skip,
-    /// Something before it is missing: read pages.
+    /// Something before it is missing: say [`Inbox::hold`].
+    Hold,
+    /// Too much before it is missing: read pages.
     Fetch,
 }
 
@@ -25,6 +32,27 @@ enum Mode {
     Behind,
     /// Everything up to `sent` is there.
     Live,
+}
+
+/// What is known above a hole in what was sent.
+#[derive(Debug, Default)]
+struct Above {
+    /// Seqs that replies have carried.
+    replied: Vec<u64>,
+    /// Messages that wait until the hole is filled, and since when the first of them does.
+    held: Vec<(u64, Bytes)>,
+    held_since: Option<Instant>,
+}
+
+impl Above {
+    fn has(&self, inbox_seq: u64) -> bool {
+        self.replied.contains(&inbox_seq) || self.held.iter().any(|(held, _)| *held == inbox_seq)
+    }
+
+    fn has_room(&self) -> bool {
+        let bytes: usize = self.held.iter().map(|(_, bytes)| bytes.len()).sum();
+        self.held.len() < HELD_COUNT_MAX && bytes < HELD_BYTES_MAX
+    }
 }
 
 /// How far a connection is in its user's inbox.
@@ -41,8 +69,8 @@ pub(crate) struct Inbox {
     pub(crate) fetching: bool,
     /// The top is being looked at.
     pub(crate) looking: bool,
-    /// Seqs above `sent` that replies have carried.
-    replied: Vec<u64>,
+    /// What is known above a hole; an idle connection keeps no memory for it.
+    above: Option<Box<Above>>,
     /// The highest seq that this connection was ever told, which bounds its acks.
     told: u64,
     /// What the server has recorded as received by the device.
@@ -74,6 +102,11 @@ pub(crate) enum Progress {
 const PAGE_MESSAGES: u64 = 100;
 /// Seqs from replies that are remembered above a hole.
 const REPLIED_MAX: usize = 64;
+/// Messages that are held above a hole, and their bytes.
+const HELD_COUNT_MAX: usize = 32;
+const HELD_BYTES_MAX: usize = 64 * 1024;
+/// How long a hole may be there before pages are read: what overtook another was not far ahead of it.
+pub(crate) const HOLE_WAIT: Duration = Duration::from_millis(20);
 
 impl Inbox {
     /// An inbox whose position is not known yet.
@@ -85,7 +118,7 @@ impl Inbox {
             replay_left: 0,
             fetching: false,
             looking: false,
-            replied: Vec::new(),
+            above: None,
             told: 0,
             acked: 0,
             before_gap: None,
@@ -134,13 +167,48 @@ impl Inbox {
                 self.target = self.target.max(inbox_seq);
                 Decision::Skip
             }
-            Mode::Live if inbox_seq <= self.sent || self.replied.contains(&inbox_seq) => Decision::Skip,
+            Mode::Live if inbox_seq <= self.sent => Decision::Skip,
             Mode::Live if inbox_seq == self.sent + 1 => Decision::Send,
+            Mode::Live if self.above.as_ref().is_some_and(|above| above.has(inbox_seq)) => Decision::Skip,
+            Mode::Live if self.above.as_ref().is_none_or(|above| above.has_room()) => Decision::Hold,
             Mode::Live => {
                 self.fall_behind(inbox_seq);
                 Decision::Fetch
             }
         }
+    }
+
+    /// Keeps a message until what is missing before it is there. Answers true where it is the first one: after
+    /// [`HOLE_WAIT`] the caller says [`Self::give_up_hole`].
+    pub(crate) fn hold(&mut self, inbox_seq: u64, bytes: Bytes, now: Instant) -> bool {
+        let above = self.above.get_or_insert_default();
+        above.held.push((inbox_seq, bytes));
+        let first = above.held_since.is_none();
+        above.held_since.get_or_insert(now);
+        first
+    }
+
+    /// A message that was held and is next in order, to be sent as one that was pushed.
+    pub(crate) fn next_held(&mut self) -> Option<(u64, Bytes)> {
+        let above = self.above.as_mut()?;
+        let at = above.held.iter().position(|(held, _)| *held == self.sent + 1)?;
+        let next = above.held.swap_remove(at);
+        if above.held.is_empty() {
+            above.held_since = None;
+        }
+        self.absorb();
+        Some(next)
+    }
+
+    /// Turns behind where a hole has been there for too long; where there is one that has not, answers when to ask
+    /// again.
+    pub(crate) fn give_up_hole(&mut self, now: Instant) -> Option<Duration> {
+        let waited = now.saturating_duration_since(self.above.as_ref()?.held_since?);
+        if waited < HOLE_WAIT {
+            return Some(HOLE_WAIT - waited);
+        }
+        self.fall_behind(0);
+        None
     }
 
     /// The message next in order went into the queue.
@@ -157,6 +225,12 @@ impl Inbox {
             self.replay_left = protocol::limits::REPLAY_MESSAGES_MAX;
         }
         self.target = self.target.max(inbox_seq);
+        if let Some(above) = &mut self.above {
+            above.held_since = None;
+            for (held, _) in above.held.drain(..) {
+                self.target = self.target.max(held);
+            }
+        }
     }
 
     /// A reply carried the inbox seq of a message that this connection sent itself.
@@ -164,8 +238,9 @@ impl Inbox {
         self.tell(inbox_seq);
         match self.mode {
             Mode::Live if inbox_seq > self.sent => {
-                if self.replied.len() < REPLIED_MAX {
-                    self.replied.push(inbox_seq);
+                let above = self.above.get_or_insert_default();
+                if above.replied.len() < REPLIED_MAX {
+                    above.replied.push(inbox_seq);
                 }
                 self.absorb();
             }
@@ -175,13 +250,13 @@ impl Inbox {
     }
 
     fn absorb(&mut self) {
-        while let Some(at) = self.replied.iter().position(|seq| *seq == self.sent + 1) {
-            self.replied.swap_remove(at);
+        let Some(above) = &mut self.above else { return };
+        while let Some(at) = above.replied.iter().position(|seq| *seq == self.sent + 1) {
+            above.replied.swap_remove(at);
             self.sent += 1;
         }
-        if self.replied.is_empty() {
-            // An idle connection keeps no memory for this.
-            self.replied = Vec::new();
+        if above.replied.is_empty() && above.held.is_empty() {
+            self.above = None;
         }
     }
 
@@ -206,7 +281,9 @@ impl Inbox {
 
     fn go_live(&mut self) {
         self.mode = Mode::Live;
-        self.replied.retain(|seq| *seq > self.sent);
+        if let Some(above) = &mut self.above {
+            above.replied.retain(|seq| *seq > self.sent);
+        }
         self.absorb();
     }
 
@@ -262,9 +339,55 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_or_no_room_is_healed_by_pages() {
+    fn what_overtook_another_waits_for_it() {
+        let (mut inbox, now) = (live(5), Instant::now());
+        assert_eq!(inbox.pushed(8), Decision::Hold);
+        assert!(inbox.hold(8, Bytes::from_static(b"8"), now));
+        assert_eq!(inbox.pushed(7), Decision::Hold);
+        assert!(!inbox.hold(7, Bytes::from_static(b"7"), now));
+        assert_eq!(inbox.pushed(7), Decision::Skip);
+        assert_eq!(inbox.next_held(), None);
+        assert_eq!(inbox.pushed(6), Decision::Send);
+        inbox.sent_one();
+        for seq in [7, 8] {
+            assert_eq!(inbox.next_held().map(|(held, _)| held), Some(seq));
+            inbox.sent_one();
+        }
+        assert_eq!((inbox.sent(), inbox.next_held(), inbox.is_behind()), (8, None, false));
+        assert_eq!(inbox.give_up_hole(now + HOLE_WAIT), None);
+        assert!(!inbox.is_behind());
+    }
+
+    #[test]
+    fn a_reply_fills_the_hole_before_what_is_held() {
         let mut inbox = live(5);
-        assert_eq!(inbox.pushed(7), Decision::Fetch);
+        inbox.hold(7, Bytes::new(), Instant::now());
+        inbox.replied(6);
+        assert_eq!(inbox.next_held().map(|(held, _)| held), Some(7));
+    }
+
+    #[test]
+    fn no_more_is_held_than_there_is_room_for() {
+        let (mut inbox, now) = (live(5), Instant::now());
+        let large = Bytes::from(vec![0; HELD_BYTES_MAX]);
+        inbox.hold(7, large, now);
+        assert_eq!(inbox.pushed(8), Decision::Fetch);
+        let mut inbox = live(5);
+        for seq in 7..7 + HELD_COUNT_MAX as u64 {
+            assert_eq!(inbox.pushed(seq), Decision::Hold);
+            inbox.hold(seq, Bytes::new(), now);
+        }
+        assert_eq!(inbox.pushed(100), Decision::Fetch);
+        assert!(inbox.is_behind() && inbox.above.is_none_or(|above| above.held.is_empty()));
+    }
+
+    #[test]
+    fn a_hole_or_no_room_is_healed_by_pages() {
+        let (mut inbox, now) = (live(5), Instant::now());
+        assert_eq!(inbox.pushed(7), Decision::Hold);
+        inbox.hold(7, Bytes::new(), now);
+        assert_eq!(inbox.give_up_hole(now), Some(HOLE_WAIT));
+        assert_eq!(inbox.give_up_hole(now + HOLE_WAIT), None);
         assert_eq!(inbox.progress(), Progress::Page(PageRequest { begin: 6, end: 7, limit: 100 }));
         let mut inbox = live(5);
         assert_eq!(inbox.pushed(6), Decision::Send);

@@ -150,6 +150,7 @@ impl Shard {
                 Err(error) => ReplyKind::Error(failure(&error)),
             };
             shard.reply(place, to, reply);
+            shard.send_held(place);
             shard.settle(place, Instant::now());
         });
     }

@@ -4,13 +4,14 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use contracts::proxy::{BroadcastDelivery, Delivery, Kick, Payload, Receiver, RoomDelivery};
 
 use super::Shard;
 use super::write::Sent;
 use crate::connection::{ConnectionRef, Phase};
 use crate::hub::Command;
-use crate::inbox::Decision;
+use crate::inbox::{Decision, HOLE_WAIT, Inbox};
 use crate::metrics::Drop;
 use crate::room::Rows;
 use crate::send_queue::Class;
@@ -73,17 +74,16 @@ impl Shard {
                     self.hub.metrics.fell_behind.increment(1);
                     self.catch_up(place);
                 }
+                Decision::Hold => {
+                    let bytes = encoded.for_receiver(dialect, receiver.inbox_seq);
+                    if session.inbox.hold(receiver.inbox_seq, bytes, Instant::now()) {
+                        self.wait_for_hole(place, HOLE_WAIT);
+                    }
+                }
                 Decision::Send => {
                     let bytes = encoded.for_receiver(dialect, receiver.inbox_seq);
-                    let sent = self.send(place, bytes, Class::Stored);
-                    let Some(inbox) = self.inbox_mut(place) else { return };
-                    if sent == Sent::Taken {
-                        inbox.sent_one();
-                        self.hub.metrics.pushed.increment(1);
-                    } else {
-                        inbox.fall_behind(receiver.inbox_seq);
-                        self.hub.metrics.fell_behind.increment(1);
-                    }
+                    self.send_stored(place, receiver.inbox_seq, bytes);
+                    self.send_held(place);
                 }
             },
             Payload::Operation { .. } | Payload::Event(_) => {
@@ -102,6 +102,40 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// Sends the stored message that is next in order.
+    fn send_stored(&mut self, place: ConnectionRef, inbox_seq: u64, bytes: Bytes) {
+        let sent = self.send(place, bytes, Class::Stored);
+        let Some(inbox) = self.inbox_mut(place) else { return };
+        if sent == Sent::Taken {
+            inbox.sent_one();
+            self.hub.metrics.pushed.increment(1);
+        } else {
+            inbox.fall_behind(inbox_seq);
+            self.hub.metrics.fell_behind.increment(1);
+        }
+    }
+
+    /// Sends what was held above a hole that has been filled.
+    pub(crate) fn send_held(&mut self, place: ConnectionRef) {
+        while let Some((inbox_seq, bytes)) = self.inbox_mut(place).and_then(Inbox::next_held) {
+            self.send_stored(place, inbox_seq, bytes);
+        }
+    }
+
+    fn wait_for_hole(&mut self, place: ConnectionRef, wait: Duration) {
+        self.later(tokio::time::sleep(wait), move |shard, ()| {
+            let Some(inbox) = shard.inbox_mut(place) else { return };
+            match inbox.give_up_hole(Instant::now()) {
+                Some(wait) => shard.wait_for_hole(place, wait),
+                None if inbox.is_behind() => {
+                    shard.hub.metrics.fell_behind.increment(1);
+                    shard.catch_up(place);
+                }
+                None => {}
+            }
+        });
     }
 
     fn count(&self, taken: bool, count: u64) {

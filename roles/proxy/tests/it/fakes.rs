@@ -264,10 +264,15 @@ impl Running {
     /// Stores a message and pushes it to a user.
     pub(crate) async fn send_to(&self, user: &UserId, text: &str) -> u64 {
         let (inbox_seq, message) = self.im.store(text);
+        self.push_stored(user, inbox_seq, message).await;
+        inbox_seq
+    }
+
+    /// Pushes a stored message to a user.
+    pub(crate) async fn push_stored(&self, user: &UserId, inbox_seq: u64, message: Arc<Message>) {
         let receivers = vec![self.logic.receiver(user, inbox_seq)];
         let delivery = Delivery { receivers, payload: Payload::Stored(message) };
         self.contract.deliver(vec![delivery]).await.unwrap();
-        inbox_seq
     }
 }
 

@@ -52,6 +52,24 @@ async fn a_push_that_never_came_is_fetched_when_the_next_one_does() {
 }
 
 #[tokio::test]
+async fn a_push_that_overtook_others_waits_for_them_and_no_page_is_read() {
+    let running = Running::start(Config::default()).await;
+    let bob = user("bob");
+    let mut client = Client::login(&running, &bob, Some(0)).await;
+    assert!(matches!(client.next_push().await, Event::SyncDone(_)));
+    let stored: Vec<_> = ["one", "two", "three"].map(|text| running.im.store(text)).into();
+    for (inbox_seq, message) in stored.into_iter().rev() {
+        running.push_stored(&bob, inbox_seq, message).await;
+    }
+    for (inbox_seq, text) in [(1, "one"), (2, "two"), (3, "three")] {
+        assert_eq!(text_of(&client.next_push().await), Some((inbox_seq, text)));
+    }
+    // A page would have ended with `syncDone`.
+    running.send_to(&bob, "four").await;
+    assert_eq!(text_of(&client.next_push().await), Some((4, "four")));
+}
+
+#[tokio::test]
 async fn a_client_that_pauses_gets_all_in_order_and_delays_nobody() {
     let config = Config { slow_time_limit: Duration::from_secs(60), ..Config::default() };
     let running = Running::start(config).await;
