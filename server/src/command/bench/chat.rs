@@ -22,8 +22,9 @@ const FLOOR_TIME: Duration = Duration::from_secs(1);
 /// Measures durable single chats: each sender waits for its answer before it sends again, so slow answers make the
 /// rate lower and not the queue longer.
 ///
-/// Senders write to one user after another; all users are connected and read. With --rate they send at that pace
-/// instead, which shows what an answer costs at light load. The exit code is 1 when a send failed, or a message
+/// Senders write to their partners, one after another; all users are connected and read. With --rate they send at that
+/// pace instead, which shows what an answer costs at light load; the disk is then measured at that pace too, since one
+/// that rests between two writes takes longer for each. The exit code is 1 when a send failed, or a message
 /// arrived not at all or twice.
 #[derive(Debug, Clone, Parser)]
 pub(super) struct Args {
@@ -35,6 +36,9 @@ pub(super) struct Args {
     /// How many users there are.
     #[arg(long, default_value_t = 100)]
     users: usize,
+    /// How many users each sender writes to; with more users than that, they are spread over all of them.
+    #[arg(long, default_value_t = 99, value_parser = clap::value_parser!(u64).range(1..))]
+    partners: u64,
     /// Messages per second of all senders together; without it as many as are answered.
     #[arg(long, value_name = "MESSAGES")]
     rate: Option<f64>,
@@ -49,6 +53,17 @@ pub(super) struct Args {
     /// Prints JSON.
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    fn partners(&self) -> usize {
+        usize::try_from(self.partners).unwrap_or(usize::MAX).min(self.users - 1)
+    }
+
+    /// How long after one message the next one is sent.
+    fn pace(&self) -> Option<Duration> {
+        self.rate.map(|rate| Duration::from_secs_f64(1.0 / rate))
+    }
 }
 
 /// Measures and prints.
@@ -68,7 +83,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let mut rounds = Vec::new();
     for number in 1..=args.rounds.rounds {
         args.rounds.note(number, "measuring the disk, then sending");
-        let floor = floor::measure(&args.floor_dir, FLOOR_TIME).await?;
+        let floor = floor::measure(&args.floor_dir, FLOOR_TIME, args.pace()).await?;
         let (seen, seconds) = on_one_thread(round(args.clone())).await?;
         let round = Round { seen, seconds, floor };
         note(&format!("  {:.0}/s, answer {}", round.rate(), words(&round.seen.answer_times)));
@@ -87,9 +102,10 @@ async fn round(args: Args) -> Result<(Seen, f64), Failure> {
     let people = args.people.list("bench", args.users)?;
     let connections = args.people.connect(&people).await?;
     let users: Arc<[String]> = people.into_iter().map(|person| person.user).collect();
-    let every = args.rate.map(|rate| Duration::from_secs_f64(args.senders as f64 / rate));
+    let every = args.pace().map(|pace| pace.mul_f64(args.senders as f64));
+    let partners = args.partners();
     let role = |number| match number < args.senders {
-        true => Role::Send { number, target: Target::Users(Arc::clone(&users)), every },
+        true => Role::Send { number, target: Target::Users { users: Arc::clone(&users), partners }, every },
         false => Role::Read,
     };
     let people = connections.into_iter().enumerate().map(|(number, connection)| (connection, role(number)));
@@ -151,6 +167,7 @@ impl Report {
             "rate": args.rate,
             "senders": args.senders,
             "users": args.users,
+            "partners": args.partners(),
             "median": {
                 "messagesPerSecond": self.median(Round::rate),
                 "answerP50Ms": self.median(|round| round.answer(0.5)),
@@ -174,7 +191,10 @@ impl Report {
         let count = self.rounds.len();
         let pace =
             args.rate.map_or("as fast as they are answered".to_owned(), |rate| format!("{rate}/s in all"));
-        line(&format!("load          {} senders among {} users, {pace}", args.senders, args.users))?;
+        let (senders, users, partners) = (args.senders, args.users, args.partners());
+        line(&format!(
+            "load          {senders} senders with {partners} partners each among {users} users, {pace}"
+        ))?;
         line(&format!("rounds        {count} of {} s; each figure is its median", args.rounds.seconds))?;
         let rate = self.median(Round::rate);
         let per_fsync = self.median(|round| ratio(round.rate(), round.floor.per_second()));
@@ -195,6 +215,7 @@ impl Report {
         line(&format!("errors        {}, {missing} not arrived, {doubles} twice", faults.error_count))?;
         let floor = self.median(|round| round.floor.per_second());
         let floor_p50 = self.median(|round| round.floor.p50_ms());
-        line(&format!("fsync floor   {floor:.0}/s, p50 {floor_p50:.3} ms, one after another"))
+        let how = if args.rate.is_some() { "at the pace of the messages" } else { "one after another" };
+        line(&format!("fsync floor   {floor:.0}/s, p50 {floor_p50:.3} ms, {how}"))
     }
 }

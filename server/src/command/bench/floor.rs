@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 /// Measures once and prints.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let floor = measure(&args.floor_dir, Duration::from_secs(args.seconds)).await?;
+    let floor = measure(&args.floor_dir, Duration::from_secs(args.seconds), None).await?;
     if args.json {
         return line(&json!({ "floor": floor.to_json() }).to_string());
     }
@@ -73,20 +73,25 @@ impl Floor {
     }
 }
 
-/// Appends to a file of its own in this folder for so long, and removes it.
-pub(crate) async fn measure(folder: &Path, duration: Duration) -> Result<Floor, Failure> {
+/// Appends to a file of its own in this folder for so long, and removes it: one append after another, or one each
+/// `pace`.
+pub(crate) async fn measure(
+    folder: &Path,
+    duration: Duration,
+    pace: Option<Duration>,
+) -> Result<Floor, Failure> {
     let folder = folder.to_owned();
     let mut appends = times()?;
     let task = tokio::task::spawn_blocking(move || {
-        append(&folder, duration, &mut appends).map(|seconds| Floor { appends, seconds }).map_err(|error| {
-            Failure::failed(format!("cannot measure the disk at {}: {error}", folder.display()))
-        })
+        append(&folder, duration, pace, &mut appends).map(|seconds| Floor { appends, seconds }).map_err(
+            |error| Failure::failed(format!("cannot measure the disk at {}: {error}", folder.display())),
+        )
     });
     task.await.unwrap_or_else(|error| Err(Failure::failed(format!("the measurement was ended: {error}"))))
 }
 
 /// Appends, and gives the seconds that it took.
-fn append(folder: &Path, duration: Duration, appends: &mut Times) -> io::Result<f64> {
+fn append(folder: &Path, duration: Duration, pace: Option<Duration>, appends: &mut Times) -> io::Result<f64> {
     let scratch = Scratch::create(folder)?;
     let mut file = &scratch.file;
     let began = Instant::now();
@@ -95,6 +100,9 @@ fn append(folder: &Path, duration: Duration, appends: &mut Times) -> io::Result<
         file.write_all(&[b'x'; APPEND_BYTES])?;
         file.sync_data()?;
         appends.saturating_record(append.elapsed().as_nanos() as u64);
+        if let Some(pace) = pace {
+            std::thread::sleep(pace.saturating_sub(append.elapsed()));
+        }
     }
     Ok(began.elapsed().as_secs_f64())
 }
@@ -128,7 +136,7 @@ mod tests {
     async fn the_floor_is_measured_and_leaves_nothing_behind() {
         let folder = std::env::temp_dir().join(format!("anser-floor-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
-        let floor = measure(&folder, Duration::from_millis(20)).await.unwrap();
+        let floor = measure(&folder, Duration::from_millis(20), None).await.unwrap();
         assert!(floor.per_second() > 0.0);
         assert!(floor.appends.value_at_quantile(0.5) > 0);
         std::fs::remove_dir(&folder).unwrap();

@@ -38,8 +38,8 @@ pub(super) struct Run {
 /// To whom a sender writes.
 #[derive(Clone)]
 pub(super) enum Target {
-    /// To these users, one after another, beginning behind the sender's own place.
-    Users(Arc<[String]>),
+    /// To so many of these users, one after another: they lie evenly behind the sender's own place.
+    Users { users: Arc<[String]>, partners: usize },
     /// To a group.
     Group(String),
 }
@@ -240,9 +240,9 @@ impl Person {
     /// Sends one message and reads until it is answered.
     async fn send(&mut self, sender: usize, count: u64, target: &Target) -> Result<(), String> {
         let to = match target {
-            Target::Users(users) => {
-                let step = 1 + count as usize % (users.len() - 1);
-                To::user(users[(sender + step) % users.len()].as_str())
+            Target::Users { users, partners } => {
+                let user = partner(sender, count as usize, users.len(), *partners);
+                To::user(users[user].as_str())
             }
             Target::Group(group) => To::group(group.as_str()),
         };
@@ -295,6 +295,12 @@ impl Person {
     }
 }
 
+/// To whom of so many users the sender's next message goes; `partners` is below their number.
+fn partner(sender: usize, count: usize, users: usize, partners: usize) -> usize {
+    let stride = (users - 1) / partners;
+    (sender + 1 + count % partners * stride) % users
+}
+
 fn refused(reply: ReplyKind) -> String {
     match reply {
         ReplyKind::Error(refusal) => Error::Refused(refusal).to_string(),
@@ -304,7 +310,24 @@ fn refused(reply: ReplyKind) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+
+    #[test]
+    fn a_sender_writes_to_as_many_others_as_it_has_partners_and_never_to_itself() {
+        for (users, partners) in [(2, 1), (100, 99), (1_000, 99), (1_000, 999), (50, 7)] {
+            let mut everybody = HashSet::new();
+            for sender in 0..users.min(64) {
+                let of_sender: HashSet<usize> =
+                    (1..=5_000).map(|count| partner(sender, count, users, partners)).collect();
+                assert_eq!(of_sender.len(), partners, "{users} users");
+                assert!(!of_sender.contains(&sender));
+                everybody.extend(of_sender);
+            }
+            assert!(everybody.len() * 10 >= users * 9, "{} of {users} users are written to", everybody.len());
+        }
+    }
 
     #[test]
     fn a_message_of_another_run_is_not_counted() {

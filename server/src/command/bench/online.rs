@@ -21,7 +21,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let mut rounds = Vec::new();
     for number in 1..=args.rounds.rounds {
         args.rounds.note(number, "measuring the disk, then sending");
-        let floor = floor::measure(&args.floor_dir, FLOOR_TIME).await?;
+        let floor = floor::measure(&args.floor_dir, FLOOR_TIME, None).await?;
         let seen = on_one_thread(round(args.clone())).await?;
         note(&format!("  delivery {}", words(&seen.delivery_times)));
         rounds.push((seen, floor));

@@ -107,7 +107,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let mut floors = Vec::new();
     for number in 1..=args.rounds.rounds {
         args.rounds.note(number, "measuring the disk, then sending to each size");
-        let floor = floor::measure(&args.floor_dir, FLOOR_TIME).await?;
+        let floor = floor::measure(&args.floor_dir, FLOOR_TIME, None).await?;
         floors.push(floor.p50_ms());
         for size in &mut sizes {
             let round = round(args.clone(), size.group.clone(), size.people.clone());
