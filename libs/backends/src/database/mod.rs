@@ -9,12 +9,14 @@
 //! - creation that is whole or not there: a new database is built beside its place and renamed into it;
 //! - a format version, checked before anything is read;
 //! - [`torn`]: a commit that lost its middle with the power is cut off, where fjall would not open;
+//! - [`marks`]: where readers begin to look;
 //! - [`writer`]: one thread that joins what waits into one commit;
 //! - [`readers`]: threads for reading, since nothing in an asynchronous method may block.
 
 pub(crate) mod draft;
 pub(crate) mod floor;
 pub(crate) mod folder;
+pub(crate) mod marks;
 pub(crate) mod readers;
 pub(crate) mod torn;
 pub(crate) mod writer;
@@ -27,6 +29,7 @@ use fjall::{KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot};
 
 use crate::{Error, Kind, Result};
 use folder::Folder;
+use marks::{Marks, Opened};
 
 /// One kind of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +66,7 @@ pub(crate) struct Layout {
 pub(crate) struct Database {
     engine: fjall::Database,
     keyspaces: Vec<fjall::Keyspace>,
+    marks: Marks,
     name: &'static str,
     // Given back last: fields are dropped in this order.
     folder: Folder,
@@ -112,12 +116,14 @@ impl Database {
         .map_err(|error| not_opened(path, layout, error))?;
         check_format(&engine, path, layout)?;
         let keyspaces = open_keyspaces(&engine, layout).map_err(|error| not_opened(path, layout, error))?;
-        Ok(Self { engine, keyspaces, name: layout.name, folder })
+        let marks = Marks::new(keyspaces.len());
+        Ok(Self { engine, keyspaces, marks, name: layout.name, folder })
     }
 
     /// A view of all tables as they stand at this moment.
     pub(crate) fn view(&self) -> View<'_> {
-        View { database: self, snapshot: self.engine.snapshot() }
+        let (snapshot, opened) = self.marks.open(|| self.engine.snapshot());
+        View { database: self, snapshot, opened }
     }
 
     /// Where it is.
@@ -134,12 +140,23 @@ impl Database {
 pub(crate) struct View<'a> {
     database: &'a Database,
     snapshot: Snapshot,
+    opened: Opened,
 }
 
 impl View<'_> {
     /// The row under a key.
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>> {
         self.snapshot.get(self.database.keyspace(table), key).map_err(|error| not_read(table, error))
+    }
+
+    /// The number noted under a key, by this view or one that saw no more than it does.
+    pub(crate) fn marked(&self, table: Table, key: &[u8]) -> Option<u64> {
+        self.database.marks.get(table.index, key, self.opened)
+    }
+
+    /// Notes a number under a key that this view has read there; only a higher one takes its place.
+    pub(crate) fn mark(&self, table: Table, key: &[u8], number: u64) {
+        self.database.marks.note(table.index, key, number, self.opened);
     }
 
     /// The rows from one key to another, both included, ascending.

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -17,6 +18,8 @@ use crate::{Error, Kind, Result};
 
 /// Reads in line.
 const WAITING_MAX: usize = 1024;
+/// Items of one thread's share, so that who reads little wakes one thread alone.
+const SHARE_COUNT_MIN: usize = 64;
 /// How long a read waits for a place in line.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -70,6 +73,54 @@ impl Readers {
         read: impl FnOnce(&View<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.run(move |database| read(&database.view())).await
+    }
+
+    /// Reads something for each of many, in the order given. Where they are many all threads share them, and each has a
+    /// view of its own.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) async fn read_each<I: Send + 'static, T: Send + 'static>(
+        &self,
+        mut items: Vec<I>,
+        read: impl Fn(&View<'_>, I) -> Result<T> + Clone + Send + 'static,
+    ) -> Result<Vec<T>> {
+        let shares = (items.len() / SHARE_COUNT_MIN).clamp(1, self.threads.len().max(1));
+        let share = items.len().div_ceil(shares);
+        let mut jobs = Vec::with_capacity(shares);
+        while !items.is_empty() {
+            let rest = items.split_off(share.min(items.len()));
+            let (items, read) = (std::mem::replace(&mut items, rest), read.clone());
+            jobs.push(self.read(move |view| {
+                items.into_iter().map(|item| read(view, item)).collect::<Result<Vec<T>>>()
+            }));
+        }
+        Ok(try_join_all(jobs).await?.into_iter().flatten().collect())
+    }
+
+    /// Lists what is to be read, and reads each of it as [`Self::read_each`] does; where it is little, in the same view.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) async fn read_listed<I: Send + 'static, X: Send + 'static, T: Send + 'static>(
+        &self,
+        list: impl FnOnce(&View<'_>) -> Result<(Vec<I>, X)> + Send + 'static,
+        read: impl Fn(&View<'_>, I) -> Result<T> + Clone + Send + 'static,
+    ) -> Result<(Vec<T>, X)> {
+        let read_few = read.clone();
+        let few = move |view: &View<'_>| {
+            let (items, beside) = list(view)?;
+            if items.len() >= 2 * SHARE_COUNT_MIN {
+                return Ok((Vec::new(), items, beside));
+            }
+            let read = items.into_iter().map(|item| read_few(view, item));
+            Ok((read.collect::<Result<_>>()?, Vec::new(), beside))
+        };
+        let (read_there, listed, beside) = self.read(few).await?;
+        if listed.is_empty() {
+            return Ok((read_there, beside));
+        }
+        Ok((self.read_each(listed, read).await?, beside))
     }
 
     /// As [`Self::read`], for what opens its own view.

@@ -4,9 +4,10 @@ use fjall::Slice;
 use protocol::{ConversationId, GroupId, UserId};
 
 use super::answers::Answers;
+use super::blocks::Blocks;
 use super::changes::{Changes, check_length, decoded, state};
 use super::heads::{InboxHead, OutboxHead};
-use super::keys::{self, BLOCKS, GROUPS, INBOX, Key, MEMBERS, OUTBOX, STATES};
+use super::keys::{self, GROUPS, INBOX, Key, MEMBERS, OUTBOX, STATES};
 use super::rows::{GroupFacts, MemberRow, Pointer, Running, StateRow, Stored};
 use crate::Result;
 use crate::database::draft::Draft;
@@ -37,7 +38,7 @@ impl Changes {
         };
         let outbox = keys::of_conversation(OUTBOX, &append.conversation);
         let head = self.outbox_heads.get(draft, &outbox)?;
-        if let Some(denied) = denied(draft, &append, group.as_ref(), facts, head.top)? {
+        if let Some(denied) = denied(&mut self.blocks, draft, &append, group.as_ref(), facts, head.top)? {
             return Ok(Outcome::Denied(denied));
         }
         let replaced = match &append.replaces {
@@ -137,6 +138,7 @@ fn running(append: &Append, head: OutboxHead, seq: u64) -> Running {
 
 /// Why the guard does not hold.
 fn denied(
+    blocks: &mut Blocks,
     draft: &Draft,
     append: &Append,
     group: Option<&GroupId>,
@@ -146,7 +148,7 @@ fn denied(
     let write = match &append.guard {
         Guard::None => return Ok(None),
         Guard::Single { receiver, existing } => {
-            if draft.get(BLOCKS, &keys::block(receiver, &append.sender))?.is_some() {
+            if blocks.have(draft, receiver, &append.sender)? {
                 return Ok(Some(Denied::Blocked));
             }
             return Ok((*existing && top == 0).then_some(Denied::NoConversation));

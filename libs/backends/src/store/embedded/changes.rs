@@ -10,6 +10,7 @@ use protocol::{ConversationId, UserId};
 
 use super::Floors;
 use super::answers::Answers;
+use super::blocks::Blocks;
 use super::heads::{ChangeHead, Heads, InboxHead, OutboxHead};
 use super::intents::{Intents, Lanes};
 use super::keys::{self, CHANGES, INBOX, Key, OUTBOX, STATES, TEXT_BYTES_MAX};
@@ -27,6 +28,7 @@ pub(super) struct Changes {
     pub(super) change_heads: Heads<ChangeHead>,
     pub(super) intents: Intents,
     pub(super) answers: Answers,
+    pub(super) blocks: Blocks,
 }
 
 impl State for Changes {
@@ -49,6 +51,7 @@ impl State for Changes {
         self.change_heads.abandoned();
         self.intents.abandoned();
         self.answers.abandoned();
+        self.blocks.abandoned();
     }
 
     fn closing(&mut self, draft: &mut Draft) {
@@ -70,6 +73,7 @@ impl Changes {
             change_heads: Heads::new(),
             intents: Intents::new(lanes),
             answers: Answers::new(floors),
+            blocks: Blocks::new(),
         }
     }
 

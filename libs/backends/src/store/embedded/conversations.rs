@@ -31,23 +31,20 @@ pub(super) fn conversation(
     conversation: &ConversationId,
 ) -> Result<Option<Conversation>> {
     let Some(part) = states::part(view, user, conversation)? else { return Ok(None) };
-    let Part { state, group, peer, standing, head } = part;
-    if group.is_none() && head.top == 0 {
+    let Part { state, group, peer, standing } = part;
+    if group.is_none() && standing.top == 0 {
         return Ok(None);
     }
     let high = standing.high();
-    let running = up_to(view, conversation, head, high)?;
+    let running = up_to(view, conversation, high)?;
     let sent = match &peer {
         Some(peer) => running.sent[usize::from(peer < user)],
         None => state.last_sent,
     };
     // A message of the user's own tells that all before it was seen.
     let base = state.read.max(sent).max(state.joined);
-    let unread = if base < high {
-        running.count.saturating_sub(up_to(view, conversation, head, base)?.count)
-    } else {
-        0
-    };
+    let unread =
+        if base < high { running.count.saturating_sub(up_to(view, conversation, base)?.count) } else { 0 };
     let last = running.last_message;
     let last = if last >= standing.low() && last > 0 {
         Some(pages::row(view, conversation.clone(), last)?.0)
@@ -58,7 +55,7 @@ pub(super) fn conversation(
         Some(peer) => {
             let theirs = running.sent[usize::from(user < peer)];
             let read = states::stored_state(view, peer, conversation)?.unwrap_or_default().read.max(theirs);
-            (positions::delivered(view, conversation, peer, read, head.top)?, read)
+            (positions::delivered(view, conversation, peer, read, standing.top)?, read)
         }
         None => (0, 0),
     };
@@ -77,15 +74,9 @@ pub(super) fn conversation(
 }
 
 /// What there is in a conversation up to a seq.
-fn up_to(
-    view: &View<'_>,
-    conversation: &ConversationId,
-    head: heads::OutboxHead,
-    seq: u64,
-) -> Result<Running> {
+fn up_to(view: &View<'_>, conversation: &ConversationId, seq: u64) -> Result<Running> {
     match seq {
         0 => Ok(Running::default()),
-        seq if seq == head.top => Ok(head.running),
         seq => pages::running(view, conversation, seq),
     }
 }

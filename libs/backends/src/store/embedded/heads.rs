@@ -1,8 +1,8 @@
 //! The head of each box: its highest seq, and what its last row says of all rows up to it.
 //!
-//! A box's head is its last row: there is no second record that could say something else. It is found by two
-//! look-ups, and the writing thread keeps the heads it used last in memory. When a commit fails they are all
-//! forgotten.
+//! A box's head is its last row: there is no second record that could say something else. Readers begin to look for it
+//! where they found it last, and the writing thread keeps the heads it used last in memory. When a commit fails they
+//! are all forgotten.
 //!
 //! Rows are never removed from a box. Whoever adds a removal must leave something that holds the head.
 
@@ -22,8 +22,8 @@ const KEPT_COUNT_MAX: usize = 64 * 1024;
 pub(super) trait Head: Copy + Default {
     /// Where the boxes are.
     const TABLE: Table;
-    /// The number that the first row of a box has, where it is the same for all boxes.
-    const FIRST: Option<u64>;
+    /// Whether the rows of a box are numbered 1, 2, 3 and so on.
+    const CONSECUTIVE: bool;
 
     /// Reads it from the last row, whose key ends with this number.
     fn of(number: u64, row: &[u8]) -> Option<Self>;
@@ -37,7 +37,7 @@ pub(super) struct InboxHead {
 
 impl Head for InboxHead {
     const TABLE: Table = INBOX;
-    const FIRST: Option<u64> = Some(1);
+    const CONSECUTIVE: bool = true;
 
     fn of(number: u64, _: &[u8]) -> Option<Self> {
         Some(Self { top: number })
@@ -53,7 +53,7 @@ pub(super) struct OutboxHead {
 
 impl Head for OutboxHead {
     const TABLE: Table = OUTBOX;
-    const FIRST: Option<u64> = Some(1);
+    const CONSECUTIVE: bool = true;
 
     fn of(number: u64, row: &[u8]) -> Option<Self> {
         Some(Self { top: number, running: Running::decode(row)? })
@@ -69,23 +69,51 @@ pub(super) struct ChangeHead {
 
 impl Head for ChangeHead {
     const TABLE: Table = CHANGES;
-    const FIRST: Option<u64> = None;
+    const CONSECUTIVE: bool = false;
 
     fn of(number: u64, row: &[u8]) -> Option<Self> {
         Some(Self { version: number, ordinal: ChangeRow::decode(row)?.ordinal })
     }
 }
 
+/// Rows that are looked for one after another above the last one that was known, before the end of the box is sought.
+const STEPS_COUNT_MAX: u64 = 4;
+
 /// The head of a box as it is stored.
 pub(super) fn head<H: Head>(view: &View<'_>, box_key: &[u8]) -> Result<H> {
-    if let Some(first) = H::FIRST {
-        // Whether the first row is there is known without reading a block; for most boxes that are asked for the
-        // first time the answer is no.
-        if view.get(H::TABLE, &keys::in_box(box_key, first))?.is_none() {
-            return Ok(H::default());
+    if !H::CONSECUTIVE {
+        return head_up_to(view, box_key, u64::MAX);
+    }
+    let top = top(view, H::TABLE, box_key)?;
+    if top == 0 {
+        return Ok(H::default());
+    }
+    let key = keys::in_box(box_key, top);
+    let row = view.get(H::TABLE, &key)?;
+    row.and_then(|row| H::of(top, &row)).ok_or_else(|| corrupt(H::TABLE, &key))
+}
+
+/// The highest number in a box whose rows are numbered 1, 2, 3 and so on; 0 where it is empty.
+pub(super) fn top(view: &View<'_>, table: Table, box_key: &[u8]) -> Result<u64> {
+    let known = view.marked(table, box_key);
+    let (first, steps) = known.map_or((0, 1), |known| (known, STEPS_COUNT_MAX));
+    // That a row is not there is known without reading a block, and for most boxes that is the answer.
+    for top in first..first + steps {
+        if view.get(table, &keys::in_box(box_key, top + 1))?.is_none() {
+            if top > first {
+                view.mark(table, box_key, top);
+            }
+            return Ok(top);
         }
     }
-    head_up_to(view, box_key, u64::MAX)
+    let (first, last) = (keys::in_box(box_key, first + steps), keys::in_box(box_key, u64::MAX));
+    let Some(row) = view.range(table, &first, &last).next_back() else {
+        return Err(corrupt(table, &first));
+    };
+    let (key, _) = row?;
+    let top = keys::last_number(&key).ok_or_else(|| corrupt(table, &key))?;
+    view.mark(table, box_key, top);
+    Ok(top)
 }
 
 /// What the last row says that is not above a number.

@@ -44,7 +44,7 @@ use crate::database::draft::{Draft, Durability};
 use crate::database::floor::Floor;
 use crate::database::readers::Readers;
 use crate::database::writer::Writer;
-use crate::database::{self, Database};
+use crate::database::{self, Database, View};
 use crate::{Error, Kind, Result};
 use answers::{SWEEP_BYTES, SWEEP_ROWS};
 use changes::Changes;
@@ -119,7 +119,9 @@ impl Store for EmbeddedStore {
 
     async fn inbox_page(&self, user: &UserId, begin: u64, end: u64, limit: usize) -> Result<InboxPage> {
         let user = user.clone();
-        self.readers.read(move |view| pages::inbox_page(view, &user, begin, end, limit)).await
+        let places = move |view: &View<'_>| pages::inbox_places(view, &user, begin, end, limit);
+        let (rows, top) = self.readers.read_listed(places, pages::inbox_row).await?;
+        Ok(InboxPage { rows, top })
     }
 
     async fn inbox_tops(&self, users: &[UserId]) -> Result<Vec<u64>> {
@@ -237,8 +239,12 @@ impl Store for EmbeddedStore {
         after: Option<&ConversationId>,
         limit: usize,
     ) -> Result<Vec<(ConversationId, Standing)>> {
-        let (user, after) = (user.clone(), after.cloned());
-        self.readers.read(move |view| states::super_groups(view, &user, after.as_ref(), limit)).await
+        let (owner, after) = (user.clone(), after.cloned());
+        let list =
+            move |view: &View<'_>| Ok((states::super_groups(view, &owner, after.as_ref(), limit)?, ()));
+        let user = user.clone();
+        let standing = move |view: &View<'_>, id| states::super_group(view, &user, id);
+        Ok(self.readers.read_listed(list, standing).await?.0)
     }
 
     async fn put_join_request(&self, group: &GroupId, request: JoinRequest, limit: usize) -> Result<bool> {
@@ -266,9 +272,7 @@ impl Store for EmbeddedStore {
         conversations: &[ConversationId],
     ) -> Result<Vec<Option<Standing>>> {
         let (user, conversations) = (user.clone(), conversations.to_vec());
-        self.readers
-            .read(move |view| conversations.iter().map(|id| states::standing(view, &user, id)).collect())
-            .await
+        self.readers.read_each(conversations, move |view, id| states::standing(view, &user, &id)).await
     }
 
     async fn conversations(
@@ -328,8 +332,8 @@ impl Store for EmbeddedStore {
 
     async fn set_blocked(&self, user: &UserId, other: &UserId, blocked: bool, limit: usize) -> Result<bool> {
         let (user, other) = (user.clone(), other.clone());
-        self.change(0, Durability::Durable, move |_, draft| {
-            blocks::set_blocked(draft, &user, &other, blocked, limit)
+        self.change(0, Durability::Durable, move |changes, draft| {
+            changes.blocks.set(draft, &user, &other, blocked, limit)
         })
         .await
     }

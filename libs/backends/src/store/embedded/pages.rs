@@ -1,35 +1,53 @@
 //! Parts of boxes: of an inbox, of outboxes, and of a conversation's history.
 
+use fjall::Slice;
 use protocol::{ConversationId, UserId};
 
-use super::heads::{self, InboxHead, OutboxHead};
+use super::heads;
 use super::keys::{self, INBOX, OUTBOX};
 use super::rows::{Pointer, Running, Stored};
 use crate::Result;
 use crate::database::{View, corrupt};
-use crate::store::{HistoryFrom, HistoryPage, HistoryRange, InboxPage, InboxRow, OutboxRange, OutboxRow};
+use crate::store::{HistoryFrom, HistoryPage, HistoryRange, InboxRow, OutboxRange, OutboxRow};
 
-pub(super) fn inbox_page(
+/// Rows that are sought one by one: for more a scan, which is costly to begin, costs less.
+const SOUGHT_COUNT_MAX: u64 = 4;
+
+/// Where the message of an inbox row stands.
+pub(super) struct Place {
+    inbox_seq: u64,
+    conversation: ConversationId,
+    seq: u64,
+}
+
+/// A page of an inbox before its messages are read, and the inbox's top.
+pub(super) fn inbox_places(
     view: &View<'_>,
     user: &UserId,
     begin: u64,
     end: u64,
     limit: usize,
-) -> Result<InboxPage> {
+) -> Result<(Vec<Place>, u64)> {
     let top = inbox_top(view, user)?;
-    let mut page = InboxPage { rows: Vec::new(), top };
     let (first, last) = (begin.max(1), if end == 0 { top } else { end.min(top) });
     if first > last {
-        return Ok(page);
+        return Ok((Vec::new(), top));
     }
-    for row in view.range(INBOX, &keys::inbox(user, first), &keys::inbox(user, last)).take(limit) {
+    let place = |row: Result<(Slice, Slice)>| {
         let (key, row) = row?;
         let inbox_seq = keys::last_number(&key).ok_or_else(|| corrupt(INBOX, &key))?;
-        let pointer = Pointer::decode(&row).ok_or_else(|| corrupt(INBOX, &key))?;
-        let (message, _) = self::row(view, pointer.conversation, pointer.seq)?;
-        page.rows.push(InboxRow { inbox_seq, message });
-    }
-    Ok(page)
+        let Pointer { conversation, seq, .. } = Pointer::decode(&row).ok_or_else(|| corrupt(INBOX, &key))?;
+        Ok(Place { inbox_seq, conversation, seq })
+    };
+    let rows = view.range(INBOX, &keys::inbox(user, first), &keys::inbox(user, last));
+    Ok((rows.take(limit).map(place).collect::<Result<_>>()?, top))
+}
+
+/// An inbox row with its message.
+pub(super) fn inbox_row(view: &View<'_>, place: Place) -> Result<InboxRow> {
+    let Place { inbox_seq, conversation, seq } = place;
+    let (message, _) = row(view, conversation, seq)?;
+    Ok(InboxRow { inbox_seq, message })
 }
 
 pub(super) fn outbox_pages(
@@ -102,12 +120,12 @@ pub(super) fn running(view: &View<'_>, conversation: &ConversationId, seq: u64) 
 
 /// The highest seq of an inbox, 0 where it is empty.
 pub(super) fn inbox_top(view: &View<'_>, user: &UserId) -> Result<u64> {
-    Ok(heads::head::<InboxHead>(view, &keys::of_user(INBOX, user))?.top)
+    heads::top(view, INBOX, &keys::of_user(INBOX, user))
 }
 
 /// The highest seq of a conversation, 0 where it is empty.
 pub(super) fn top(view: &View<'_>, conversation: &ConversationId) -> Result<u64> {
-    Ok(heads::head::<OutboxHead>(view, &keys::of_conversation(OUTBOX, conversation))?.top)
+    heads::top(view, OUTBOX, &keys::of_conversation(OUTBOX, conversation))
 }
 
 fn ascending(
@@ -120,15 +138,23 @@ fn ascending(
     if first > last || limit == 0 {
         return Ok(Vec::new());
     }
+    let row = |key: &[u8], row: &[u8]| {
+        let seq = keys::last_number(key).ok_or_else(|| corrupt(OUTBOX, key))?;
+        let stored = Stored::decode(row).ok_or_else(|| corrupt(OUTBOX, key))?;
+        Ok(stored.into_row(conversation.clone(), seq))
+    };
+    if last - first < SOUGHT_COUNT_MAX {
+        let mut rows = Vec::new();
+        for seq in (first..=last).take(limit) {
+            let key = keys::outbox(conversation, seq);
+            // Nothing is above the top.
+            let Some(stored) = view.get(OUTBOX, &key)? else { break };
+            rows.push(row(&key, &stored)?);
+        }
+        return Ok(rows);
+    }
     let rows = view.range(OUTBOX, &keys::outbox(conversation, first), &keys::outbox(conversation, last));
-    rows.take(limit)
-        .map(|row| {
-            let (key, row) = row?;
-            let seq = keys::last_number(&key).ok_or_else(|| corrupt(OUTBOX, &key))?;
-            let stored = Stored::decode(&row).ok_or_else(|| corrupt(OUTBOX, &key))?;
-            Ok(stored.into_row(conversation.clone(), seq))
-        })
-        .collect()
+    rows.take(limit).map(|found| found.and_then(|(key, stored)| row(&key, &stored))).collect()
 }
 
 /// The first seq sent at or after a time; one above the top where there is none. Times never fall.

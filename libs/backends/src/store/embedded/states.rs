@@ -1,13 +1,14 @@
 //! What a conversation is for one of its users: how far it is read, what the user has chosen for it, and what bounds
 //! the user's view.
 
+use fjall::Slice;
 use protocol::{ConversationId, UserId};
 
 use super::changes::{Changes, decoded, state};
-use super::groups;
 use super::heads::{self, OutboxHead};
 use super::keys::{self, GROUPS, Key, OUTBOX, STATES, SUPERS};
 use super::rows::StateRow;
+use super::{groups, pages};
 use crate::Result;
 use crate::database::draft::Draft;
 use crate::database::{View, corrupt};
@@ -21,7 +22,6 @@ pub(super) struct Part {
     /// The other user of a single chat.
     pub(super) peer: Option<UserId>,
     pub(super) standing: Standing,
-    pub(super) head: OutboxHead,
 }
 
 impl Changes {
@@ -97,17 +97,17 @@ pub(super) fn part(view: &View<'_>, user: &UserId, conversation: &ConversationId
         }
         None => None,
     };
-    let head: OutboxHead = heads::head(view, &keys::of_conversation(OUTBOX, conversation))?;
+    let top = pages::top(view, conversation)?;
     let standing = Standing {
         joined: state.joined,
         left: state.left,
         history: group.as_ref().map_or(HistoryRule::Joined, |group| group.settings.history),
         dismissed: group.as_ref().is_some_and(|group| group.dismissed),
         super_from: group.as_ref().map_or(0, |group| group.super_from),
-        top: head.top,
+        top,
         read: state.read,
     };
-    Ok(Some(Part { state, group, peer, standing, head }))
+    Ok(Some(Part { state, group, peer, standing }))
 }
 
 /// What bounds a user's view of a conversation; `None` where the user has no part in it.
@@ -119,25 +119,33 @@ pub(super) fn standing(
     Ok(part(view, user, conversation)?.map(|part| part.standing))
 }
 
+/// The super groups of a user, ascending.
 pub(super) fn super_groups(
     view: &View<'_>,
     user: &UserId,
     after: Option<&ConversationId>,
     limit: usize,
-) -> Result<Vec<(ConversationId, Standing)>> {
+) -> Result<Vec<ConversationId>> {
     let beginning = keys::of_user(SUPERS, user);
     let first =
         after.map_or_else(|| beginning.clone(), |after| keys::after(&keys::state(SUPERS, user, after)));
-    view.range(SUPERS, &first, &keys::end_of(&beginning))
-        .take(limit)
-        .map(|row| {
-            let (key, _) = row?;
-            let conversation = keys::last_text(&beginning, &key).and_then(ConversationId::parse);
-            let conversation = conversation.ok_or_else(|| corrupt(SUPERS, &key))?;
-            let part = part(view, user, &conversation)?.ok_or_else(|| corrupt(SUPERS, &key))?;
-            Ok((conversation, part.standing))
-        })
-        .collect()
+    let conversation = |row: Result<(Slice, Slice)>| {
+        let (key, _) = row?;
+        let conversation = keys::last_text(&beginning, &key).and_then(ConversationId::parse);
+        conversation.ok_or_else(|| corrupt(SUPERS, &key))
+    };
+    view.range(SUPERS, &first, &keys::end_of(&beginning)).take(limit).map(conversation).collect()
+}
+
+/// What bounds a user's view of a super group that the user has.
+pub(super) fn super_group(
+    view: &View<'_>,
+    user: &UserId,
+    conversation: ConversationId,
+) -> Result<(ConversationId, Standing)> {
+    let standing = standing(view, user, &conversation)?;
+    let standing = standing.ok_or_else(|| corrupt(STATES, &keys::state(STATES, user, &conversation)))?;
+    Ok((conversation, standing))
 }
 
 /// Up to where each user has read, or has sent.
