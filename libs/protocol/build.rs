@@ -87,12 +87,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     config.compile_fds(descriptors)?;
 
-    // An attribute set by path on a oneof field would also stand on its variants, so it is set here.
+    // An attribute set by path on a oneof field would also stand on its variants, so it is set here. The generated
+    // code is laid out over one line or several, as other packages of the build want prost-build to do it.
     let generated = std::path::Path::new(&std::env::var("OUT_DIR")?).join("anser.v1.rs");
-    let source = std::fs::read_to_string(&generated)?;
-    std::fs::write(
-        &generated,
-        source.replace("#[prost(oneof = ", "#[serde(flatten)]\n    #[prost(oneof = "),
-    )?;
+    let mut source = std::fs::read_to_string(&generated)?;
+    let oneofs: Vec<usize> = source.match_indices("oneof = ").map(|(at, _)| at).collect();
+    if oneofs.is_empty() {
+        return Err("no oneof field is found in what prost-build generated".into());
+    }
+    for at in oneofs.into_iter().rev() {
+        let attribute = source[..at].rfind("#[prost(").ok_or("a oneof without its attribute")?;
+        source.insert_str(attribute, "#[serde(flatten)] ");
+    }
+    std::fs::write(&generated, source)?;
     Ok(())
 }

@@ -3,6 +3,10 @@
 //! All of it is at most once. What a proxy cannot hand over it drops and counts; a stored message that was
 //! dropped turns its connection *behind*, and the proxy fetches it from im again.
 
+mod convert;
+mod remote;
+pub(crate) mod serve;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,6 +19,8 @@ use protocol::{ConnectionId, GroupId, RoomId, ServerId};
 
 use crate::Result;
 use crate::router::Handle;
+
+pub use remote::Remotes;
 
 /// One connection that something is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

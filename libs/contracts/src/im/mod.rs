@@ -1,11 +1,17 @@
 //! What the proxy asks of im: store this, what did I miss, I have received up to.
 
+mod convert;
+mod remote;
+pub(crate) mod serve;
+
 use async_trait::async_trait;
 use protocol::client::{self, GroupTop, Message, SendReply};
 use protocol::codec::{ReplyKind, RequestKind};
 use protocol::{ConnectionId, ConversationId, DeviceId, GroupId, UserId};
 
 use crate::Result;
+
+pub use remote::Remote;
 
 /// A message to be sent.
 #[derive(Debug, Clone)]

@@ -4,11 +4,17 @@
 //! proxies and counts. Every change carries the proxy's id and a number that rises within that proxy, and a
 //! removal compares before it removes, so that a late one cannot take away a newer connection.
 
+pub(crate) mod convert;
+mod remote;
+pub(crate) mod serve;
+
 use async_trait::async_trait;
 use protocol::code::CloseCode;
 use protocol::{ConnectionId, DeviceId, RoomId, ServerId, UserId};
 
 use crate::Result;
+
+pub use remote::Remote;
 
 /// Where inside its proxy a connection is: chosen by the proxy, opaque to all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

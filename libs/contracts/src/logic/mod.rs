@@ -1,5 +1,9 @@
 //! What the proxy asks of logic: who comes, who goes, who enters a room, how many are there.
 
+mod convert;
+mod remote;
+pub(crate) mod serve;
+
 use std::net::IpAddr;
 
 use async_trait::async_trait;
@@ -8,6 +12,8 @@ use protocol::{ConnectionId, DeviceId, RoomId, ServerId, UserId};
 use crate::Result;
 use crate::auth::Credentials;
 use crate::router::{Handle, Report, Unregistration};
+
+pub use remote::Remote;
 
 /// A client that wants in.
 #[derive(Clone)]

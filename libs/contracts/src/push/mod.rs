@@ -3,6 +3,10 @@
 //! Unicasts and multicasts are calls. Messages for rooms and for everybody are records in topic `push`: see
 //! [`Record`].
 
+mod convert;
+mod remote;
+pub(crate) mod serve;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,6 +17,8 @@ use protocol::operation::Operation;
 use protocol::{ConnectionId, DeviceId, GroupId, UserId};
 
 use crate::Result;
+
+pub use remote::Remote;
 
 /// A stored message for one user.
 #[derive(Debug, Clone)]

@@ -1,9 +1,15 @@
 //! What logic asks of auth: who is this?
 
+mod convert;
+mod remote;
+pub(crate) mod serve;
+
 use async_trait::async_trait;
 use protocol::UserId;
 
 use crate::Result;
+
+pub use remote::Remote;
 
 /// Which client protocol the credentials came by; a stock goim client knows no tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
