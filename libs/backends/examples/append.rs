@@ -1,9 +1,13 @@
-//! Measures the embedded store: durable single chats per second, their answer times, this disk's own floor, and
-//! how long the store takes to open again.
+//! Measures a store: durable single chats per second, their answer times, the floor of what it stands on, and how long
+//! it takes to open again.
 //!
 //! ```text
-//! cargo run --release -p backends --example append -- FOLDER [MESSAGES] [WRITERS] [wait|check|outbox]
+//! cargo run --release -p backends --example append -- FOLDER|URL [MESSAGES] [WRITERS] [wait|check|outbox]
 //! ```
+//!
+//! With a folder it is the embedded store, and the floor that of the disk. With a URL (`mysql://…`) its tables are
+//! brought up to date first, and the floor is what the server takes of bare inserts: one row a commit, and 500 rows a
+//! statement.
 //!
 //! With `wait` it stays when all is written, so that it can be killed with -9; started again with 0 messages on
 //! the same folder it says how long it took to be ready. With `check` it reads every inbox and looks for holes.
@@ -21,27 +25,38 @@ use std::time::{Duration, Instant};
 use backends::store::{self, Append, Guard, Outcome, Store};
 use bytes::Bytes;
 use protocol::{ConversationId, Identifier, UserId};
+use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
 
 const USERS_COUNT: u64 = 1_000;
 const PARTNERS_COUNT: u64 = 10;
 const CONTENT_BYTES: usize = 100;
+/// Of a row of the floor: about what an inbox row with its share of an outbox row has.
+const INBOX_BODY_BYTES: usize = 160;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let folder = arguments.next().ok_or("name a folder")?;
+    let place = arguments.next().ok_or("name a folder or a url")?;
     let message_count: u64 = arguments.next().map_or(Ok(1_000_000), |text| text.parse())?;
     let writer_count: u64 = arguments.next().map_or(Ok(64), |text| text.parse())?;
     let after = arguments.next().unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
+        let url = if place.starts_with("mysql:") { place.clone() } else { format!("embedded:{place}") };
+        if url.starts_with("mysql:") {
+            store::mysql::migrate_up(&url).await?;
+        }
         let begun = Instant::now();
-        let store = store::open(&format!("embedded:{folder}")).await?;
+        let store = store::open(&url).await?;
         let users = [user(1)?];
         let top = store.inbox_tops(&users).await?[0];
         println!("ready after {:?}, {} MB resident", begun.elapsed(), resident_mb());
         println!("user 1 has {top} messages");
         if message_count > 0 {
-            println!("fdatasync of 4 KiB on this disk: {:?} (median of 500)", sync_floor(&folder)?);
+            if url.starts_with("mysql:") {
+                insert_floor(&url).await?;
+            } else {
+                println!("fdatasync of 4 KiB on this disk: {:?} (median of 500)", sync_floor(&place)?);
+            }
             measure(&store, message_count, writer_count, top, after != "outbox").await?;
             println!("{} MB resident", resident_mb());
         }
@@ -174,6 +189,51 @@ fn sync_floor(folder: &str) -> std::io::Result<Duration> {
     std::fs::remove_file(path)?;
     times.sort_unstable();
     Ok(times[times.len() / 2])
+}
+
+/// Says what a server takes of bare inserts into a table like the inbox's, by tasks that each wait for their own.
+async fn insert_floor(url: &str) -> Result<(), Box<dyn Error>> {
+    let mut connection = MySqlConnection::connect(url).await?;
+    let table = "DROP TABLE IF EXISTS floor; CREATE TABLE floor (user VARBINARY(64) NOT NULL, \
+         inbox_seq BIGINT UNSIGNED NOT NULL, body VARBINARY(200) NOT NULL, PRIMARY KEY (user, inbox_seq))";
+    connection.execute(table).await?;
+    for (task_count, row_count, statement_count) in [(1, 1, 500), (16, 1, 4_000), (4, 500, 400)] {
+        let next = Arc::new(AtomicU64::new(0));
+        let begun = Instant::now();
+        let tasks: Vec<_> = (0..task_count)
+            .map(|task| {
+                let (url, next) = (url.to_owned(), Arc::clone(&next));
+                tokio::spawn(async move {
+                    let mut connection = MySqlConnection::connect(&url).await?;
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= statement_count {
+                            return Ok::<_, sqlx::Error>(());
+                        }
+                        let user = format!("user-{task}-of-{task_count}-{row_count}");
+                        let row = |row: u64| {
+                            let seq = number * row_count + row;
+                            format!("('{user}', {seq}, '{}')", "x".repeat(INBOX_BODY_BYTES))
+                        };
+                        let rows: Vec<String> = (0..row_count).map(row).collect();
+                        let sql = format!("INSERT INTO floor VALUES {}", rows.join(", "));
+                        connection.execute(AssertSqlSafe(sql)).await?;
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await??;
+        }
+        let elapsed = begun.elapsed();
+        println!(
+            "floor: {task_count} tasks, {row_count} rows a statement: {:.0} rows/s, {:?} a statement",
+            (statement_count * row_count) as f64 / elapsed.as_secs_f64(),
+            elapsed * task_count / u32::try_from(statement_count)?,
+        );
+    }
+    connection.execute("DROP TABLE floor").await?;
+    Ok(())
 }
 
 fn resident_mb() -> u64 {

@@ -18,6 +18,7 @@ pub mod error;
 mod generations;
 pub mod mailbox;
 mod open;
+mod servers;
 pub mod store;
 
 pub use error::{Error, Kind, Result};

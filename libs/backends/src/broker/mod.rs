@@ -6,6 +6,8 @@
 //! for those who are online at this moment, and when a consumer falls behind its bound the oldest are dropped and counted.
 
 pub mod embedded;
+#[cfg(feature = "cluster")]
+pub mod kafka;
 
 use std::sync::Arc;
 
@@ -92,11 +94,19 @@ pub trait Subscription: Send {
     async fn commit(&mut self) -> Result<()>;
 }
 
-/// Opens the broker that a URL names: `embedded:<folder>`.
+#[cfg(feature = "cluster")]
+const SCHEMES: &[&str] = &["embedded", "kafka"];
+#[cfg(not(feature = "cluster"))]
+const SCHEMES: &[&str] = &["embedded"];
+
+/// Opens the broker that a URL names: `embedded:<folder>` or `kafka://host:port,host:port,…[?option=value&…]`.
 ///
 /// # Errors
 /// An unknown scheme, or what the implementation fails with.
 pub async fn open(url: &str) -> Result<Arc<dyn Broker>> {
-    let (_, folder) = crate::open::by_scheme(url, "broker", &["embedded"])?;
-    embedded::open(folder).await
+    match crate::open::by_scheme(url, "broker", SCHEMES)? {
+        #[cfg(feature = "cluster")]
+        ("kafka", servers) => kafka::open(servers).await,
+        (_, folder) => embedded::open(folder).await,
+    }
 }

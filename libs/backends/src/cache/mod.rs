@@ -1,9 +1,12 @@
 //! What can be lost without losing a message: shortcuts past the store.
 //!
 //! Every value may vanish at any time, and a caller that finds none reads the store. A value is only ever
-//! raised. Nothing here is waited for longer than a short time-out.
+//! raised; where the cache lost what was raised last, an earlier value may be answered, with that one's age. So an
+//! answer is never above what the store holds, and is a top that the store had no longer than the asked age ago.
+//! Nothing here is waited for longer than a short time-out.
 
 pub mod embedded;
+pub mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,11 +49,14 @@ pub trait Cache: Send + Sync {
     async fn raise_outbox_tops(&self, tops: &[(ConversationId, u64)]) -> Result<()>;
 }
 
-/// Opens the cache that a URL names: `embedded:`.
+/// Opens the cache that a URL names: `embedded:`, `redis://…` or `redis-sentinel://…`.
 ///
 /// # Errors
 /// An unknown scheme, or what the implementation fails with.
 pub async fn open(url: &str) -> Result<Arc<dyn Cache>> {
-    let (_, rest) = crate::open::by_scheme(url, "cache", &["embedded"])?;
-    embedded::open(rest)
+    match crate::open::by_scheme(url, "cache", &["embedded", "redis", "redis-sentinel"])? {
+        ("redis", rest) => redis::open_single(rest).await,
+        ("redis-sentinel", rest) => redis::open_sentinel(rest).await,
+        (_, rest) => embedded::open(rest),
+    }
 }

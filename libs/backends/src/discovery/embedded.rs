@@ -1,42 +1,88 @@
 //! Discovery inside this process: a cluster of one.
 //!
-//! Instances and owners live as long as their guards; nothing outlives the process, so every restart begins
-//! with nobody registered and no owner. An epoch is the wall clock in milliseconds, or one more than the epoch
+//! Instances and owners live as long as their guards, so every restart begins with nobody registered and no owner.
+//! Agreed values outlive the process where a folder is given for them. An epoch is the wall clock in milliseconds, or one more than the epoch
 //! before it where that is higher: it rises with every owner within the process and, unless the machine's clock
 //! was set back across the restart, over restarts too. No old owner is alive after one that it could fence.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::ServerId;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, watch};
 
-use super::{Discovery, Instance, Leadership, Registration};
+use super::agreed_files::AgreedFiles;
+use super::{Agreed, Discovery, Instance, Leadership, Registration};
 use crate::{Error, Kind, Result};
 
 /// The last epoch that was handed out in this process, over all names.
 static LAST_EPOCH: AtomicU64 = AtomicU64::new(0);
 
-/// Opens a discovery that lives as long as what is answered.
+/// Opens a discovery that lives as long as what is answered, and keeps agreed values in the folder that is named,
+/// or in memory where none is.
 ///
 /// # Errors
-/// `Missing` where something comes after `embedded:`.
+/// `Transient` where the folder cannot be made.
 pub fn open(rest: &str) -> Result<Arc<dyn Discovery>> {
-    if !rest.is_empty() {
-        let message = format!("discovery embedded: takes nothing after the colon, not {rest:?}");
-        return Err(Error::new(Kind::Missing, message));
-    }
-    Ok(Arc::new(EmbeddedDiscovery::default()))
+    let files = if rest.is_empty() { None } else { Some(AgreedFiles::open(Path::new(rest))?) };
+    Ok(Arc::new(EmbeddedDiscovery {
+        registry: Arc::default(),
+        names: Mutex::default(),
+        agreements: Arc::new(Agreements { files, values: Mutex::default() }),
+    }))
 }
 
-#[derive(Default)]
 struct EmbeddedDiscovery {
     registry: Arc<Registry>,
     /// Who owns a name holds its lock; who waits for it stands in line. Names are chosen by the roles: a few.
     names: Mutex<HashMap<String, Arc<AsyncMutex<()>>>>,
+    agreements: Arc<Agreements>,
+}
+
+/// The values that are agreed on, by name. Names are chosen by the roles: a few.
+struct Agreements {
+    files: Option<AgreedFiles>,
+    values: Mutex<HashMap<String, watch::Sender<Option<Agreed>>>>,
+}
+
+impl Agreements {
+    fn watch(&self, name: &str) -> Result<watch::Receiver<Option<Agreed>>> {
+        let mut values = self.values.lock();
+        Ok(self.value(&mut values, name)?.subscribe())
+    }
+
+    fn agree(&self, name: &str, expected_version: u64, value: Bytes) -> Result<Option<u64>> {
+        let mut values = self.values.lock();
+        let agreed = self.value(&mut values, name)?;
+        let version = agreed.borrow().as_ref().map_or(0, |agreed| agreed.version);
+        if version != expected_version {
+            return Ok(None);
+        }
+        let next = Agreed { version: version + 1, value };
+        if let Some(files) = &self.files {
+            files.write(name, &next)?;
+        }
+        agreed.send_replace(Some(next));
+        Ok(Some(version + 1))
+    }
+
+    /// The value of a name, read from its file by the first who asks.
+    fn value<'values>(
+        &self,
+        values: &'values mut HashMap<String, watch::Sender<Option<Agreed>>>,
+        name: &str,
+    ) -> Result<&'values watch::Sender<Option<Agreed>>> {
+        if !values.contains_key(name) {
+            let agreed = self.files.as_ref().map_or(Ok(None), |files| files.read(name))?;
+            values.insert(name.to_owned(), watch::Sender::new(agreed));
+        }
+        Ok(&values[name])
+    }
 }
 
 /// The instances of each role, ordered by server.
@@ -93,6 +139,26 @@ impl Discovery for EmbeddedDiscovery {
         let epoch = next_epoch();
         tracing::debug!(target: "discovery", name, %candidate, epoch, "elected");
         Ok(Box::new(EmbeddedLeadership { epoch, _owned: owned }))
+    }
+
+    async fn watch_agreed(&self, name: &str) -> Result<watch::Receiver<Option<Agreed>>> {
+        let (agreements, name) = (Arc::clone(&self.agreements), name.to_owned());
+        aside(move || agreements.watch(&name)).await
+    }
+
+    async fn agree(&self, name: &str, expected_version: u64, value: Bytes) -> Result<Option<u64>> {
+        super::check_agreed(name, &value)?;
+        let (agreements, name) = (Arc::clone(&self.agreements), name.to_owned());
+        // Whoever no longer waits for it does not end it half way.
+        aside(move || agreements.agree(&name, expected_version, value)).await
+    }
+}
+
+/// Works on files where it holds up no other task.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(Error::new(Kind::Transient, "discovery is being stopped").caused_by(error)),
     }
 }
 

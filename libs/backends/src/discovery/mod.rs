@@ -3,16 +3,20 @@
 //! A registration lasts as long as its guard is held and the process lives. A lease is a hint; the epoch that
 //! an election hands out rises with every new owner and is what fences an old one.
 
+mod agreed_files;
 pub mod embedded;
+mod name;
+pub mod zookeeper;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use protocol::ServerId;
 use tokio::sync::watch;
 
-use crate::Result;
+use crate::{Error, Kind, Result};
 
 /// One role of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +53,18 @@ pub trait Leadership: Send + Sync {
     async fn lost(&self);
 }
 
+/// A small value that all processes agree on, such as which side of a pair of databases is written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agreed {
+    /// Rises with every change; never 0.
+    pub version: u64,
+    /// What is agreed on, at most [`AGREED_BYTES_MAX`].
+    pub value: Bytes,
+}
+
+/// Bytes of an agreed value.
+pub const AGREED_BYTES_MAX: usize = 64 * 1024;
+
 /// Knows the processes of the system.
 #[async_trait]
 pub trait Discovery: Send + Sync {
@@ -70,13 +86,39 @@ pub trait Discovery: Send + Sync {
     /// # Errors
     /// `Transient`.
     async fn elect(&self, name: &str, candidate: &ServerId) -> Result<Box<dyn Leadership>>;
+
+    /// The value agreed on under a name, as it changes; `None` where nothing is. The last view stays while the
+    /// product cannot be reached.
+    ///
+    /// # Errors
+    /// `Transient`.
+    async fn watch_agreed(&self, name: &str) -> Result<watch::Receiver<Option<Agreed>>>;
+
+    /// Agrees on a value in place of the one of that version, 0 where there must be none; answers its version, or
+    /// `None` where another version is agreed on. It outlives the process.
+    ///
+    /// # Errors
+    /// `Conflict` for a value that is too long; `Transient`: it may or may not have been agreed on.
+    async fn agree(&self, name: &str, expected_version: u64, value: Bytes) -> Result<Option<u64>>;
 }
 
-/// Opens the discovery that a URL names: `embedded:`.
+/// Refuses a value that is too long to be agreed on.
+fn check_agreed(name: &str, value: &Bytes) -> Result<()> {
+    if value.len() <= AGREED_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("value of {name:?} has {} bytes: {AGREED_BYTES_MAX} at most", value.len());
+    Err(Error::new(Kind::Conflict, message))
+}
+
+/// Opens the discovery that a URL names: `embedded:` with the folder of agreed values after it, or
+/// `zookeeper://…`.
 ///
 /// # Errors
 /// An unknown scheme, or what the implementation fails with.
 pub async fn open(url: &str) -> Result<Arc<dyn Discovery>> {
-    let (_, rest) = crate::open::by_scheme(url, "discovery", &["embedded"])?;
-    embedded::open(rest)
+    match crate::open::by_scheme(url, "discovery", &["embedded", "zookeeper"])? {
+        ("zookeeper", rest) => zookeeper::open(rest).await,
+        (_, rest) => embedded::open(rest),
+    }
 }

@@ -18,6 +18,9 @@ pub mod conversation;
 pub mod embedded;
 pub mod group;
 pub mod message;
+pub mod mysql;
+mod rows;
+mod rules;
 
 use std::sync::Arc;
 
@@ -306,11 +309,14 @@ pub trait Store: Send + Sync {
     async fn sweep_answers(&self, before_ms: u64, limit: usize) -> Result<usize>;
 }
 
-/// Opens the store that a URL names: `embedded:<folder>`.
+/// Opens the store that a URL names: `embedded:<folder>`, or
+/// `mysql://user:password@host:port[,host:port]/database`.
 ///
 /// # Errors
 /// An unknown scheme, or what the implementation fails with.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>> {
-    let (_, folder) = crate::open::by_scheme(url, "store", &["embedded"])?;
-    embedded::open(folder).await
+    match crate::open::by_scheme(url, "store", &["embedded", "mysql"])? {
+        ("mysql", rest) => mysql::open(rest).await,
+        (_, folder) => embedded::open(folder).await,
+    }
 }

@@ -12,13 +12,19 @@ use protocol::ServerId;
 pub(crate) trait DiscoveryFixture: Sized {
     async fn start() -> Self;
     fn discovery(&self) -> Arc<dyn Discovery>;
+    /// Opens it again, as another process would after this one ended.
+    async fn reopen(&mut self);
 }
 
-fn server(name: &str) -> ServerId {
+fn value(text: &str) -> bytes::Bytes {
+    bytes::Bytes::copy_from_slice(text.as_bytes())
+}
+
+pub(crate) fn server(name: &str) -> ServerId {
     ServerId(name.into())
 }
 
-fn instance(role: &str, name: &str) -> Instance {
+pub(crate) fn instance(role: &str, name: &str) -> Instance {
     Instance {
         role: role.to_owned(),
         server: server(name),
@@ -30,8 +36,10 @@ fn instance(role: &str, name: &str) -> Instance {
 
 pub(crate) mod cases {
     use backends::Kind;
+    use backends::discovery::{AGREED_BYTES_MAX, Agreed};
+    use bytes::Bytes;
 
-    use super::{Arc, BTreeMap, DiscoveryFixture, instance, server};
+    use super::{Arc, BTreeMap, DiscoveryFixture, instance, server, value};
     use crate::{begun, still_waits, within};
 
     pub(crate) async fn instances_come_and_go_ordered_by_server(fixture: impl DiscoveryFixture) {
@@ -128,6 +136,84 @@ pub(crate) mod cases {
         epochs.dedup();
         assert_eq!(epochs.len(), 16);
     }
+
+    pub(crate) async fn a_value_is_agreed_on_in_place_of_the_known_one_alone(fixture: impl DiscoveryFixture) {
+        let discovery = fixture.discovery();
+        assert_eq!(discovery.agree("pair", 1, value("nothing to replace")).await.unwrap(), None);
+        let first = discovery.agree("pair", 0, value("one")).await.unwrap().unwrap();
+        assert!(first > 0);
+        assert_eq!(discovery.agree("pair", 0, value("first again")).await.unwrap(), None);
+        let second = discovery.agree("pair", first, value("")).await.unwrap().unwrap();
+        assert!(second > first);
+        for version in [first, second + 1, u64::MAX] {
+            assert_eq!(discovery.agree("pair", version, value("too late")).await.unwrap(), None);
+        }
+        // Names are told apart whatever they look like.
+        assert_eq!(discovery.watch_agreed("pair/a").await.unwrap().borrow().clone(), None);
+        let agreed = discovery.watch_agreed("pair").await.unwrap();
+        assert_eq!(agreed.borrow().clone(), Some(Agreed { version: second, value: value("") }));
+    }
+
+    pub(crate) async fn those_who_watch_a_value_see_it_change(fixture: impl DiscoveryFixture) {
+        let discovery = fixture.discovery();
+        let mut agreed = discovery.watch_agreed("pair/0").await.unwrap();
+        assert_eq!(agreed.borrow_and_update().clone(), None);
+        let mut version = 0;
+        for text in ["one", "two", "two"] {
+            version = discovery.agree("pair/0", version, value(text)).await.unwrap().unwrap();
+            let expected = Some(Agreed { version, value: value(text) });
+            within(agreed.wait_for(|agreed| *agreed == expected)).await.unwrap();
+        }
+        let later = discovery.watch_agreed("pair/0").await.unwrap();
+        assert_eq!(later.borrow().clone(), Some(Agreed { version, value: value("two") }));
+    }
+
+    pub(crate) async fn of_many_who_change_a_value_at_once_one_does(fixture: impl DiscoveryFixture) {
+        let discovery = fixture.discovery();
+        let mut version = 0;
+        for _ in 0..4 {
+            let tries: Vec<_> = (0..8_u8)
+                .map(|number| {
+                    let discovery = Arc::clone(&discovery);
+                    let value = Bytes::copy_from_slice(&[number]);
+                    tokio::spawn(async move { discovery.agree("pair", version, value).await.unwrap() })
+                })
+                .collect();
+            let mut agreed = Vec::new();
+            for outcome in tries {
+                agreed.extend(within(outcome).await.unwrap());
+            }
+            assert_eq!(agreed.len(), 1, "{agreed:?}");
+            assert!(agreed[0] > version);
+            version = agreed[0];
+        }
+    }
+
+    pub(crate) async fn a_value_that_is_too_long_is_refused(fixture: impl DiscoveryFixture) {
+        let discovery = fixture.discovery();
+        let longest = Bytes::from(vec![7; AGREED_BYTES_MAX]);
+        let version = discovery.agree("pair", 0, longest.clone()).await.unwrap().unwrap();
+        let longer = Bytes::from(vec![7; AGREED_BYTES_MAX + 1]);
+        assert_eq!(discovery.agree("pair", version, longer).await.unwrap_err().kind(), Kind::Conflict);
+        let agreed = discovery.watch_agreed("pair").await.unwrap();
+        assert_eq!(agreed.borrow().clone(), Some(Agreed { version, value: longest }));
+    }
+
+    pub(crate) async fn what_was_agreed_on_and_epochs_outlive_the_process(
+        mut fixture: impl DiscoveryFixture,
+    ) {
+        let discovery = fixture.discovery();
+        let version = discovery.agree("pair/a", 0, value("one")).await.unwrap().unwrap();
+        let epoch = within(discovery.elect("router/0", &server("a"))).await.unwrap().epoch();
+        drop(discovery);
+        fixture.reopen().await;
+        let discovery = fixture.discovery();
+        let agreed = discovery.watch_agreed("pair/a").await.unwrap();
+        assert_eq!(agreed.borrow().clone(), Some(Agreed { version, value: value("one") }));
+        assert_eq!(discovery.agree("pair/a", 0, value("two")).await.unwrap(), None);
+        assert!(discovery.agree("pair/a", version, value("two")).await.unwrap() > Some(version));
+        assert!(within(discovery.elect("router/0", &server("a"))).await.unwrap().epoch() > epoch);
+    }
 }
 
 /// All cases over one fixture.
@@ -140,6 +226,11 @@ macro_rules! discovery_suite {
             cases::changed_metadata_is_seen_by_those_who_watch,
             cases::a_name_has_one_owner_at_a_time_and_each_a_higher_epoch,
             cases::of_many_who_want_a_name_each_owns_it_alone,
+            cases::a_value_is_agreed_on_in_place_of_the_known_one_alone,
+            cases::those_who_watch_a_value_see_it_change,
+            cases::of_many_who_change_a_value_at_once_one_does,
+            cases::a_value_that_is_too_long_is_refused,
+            cases::what_was_agreed_on_and_epochs_outlive_the_process,
         );
     };
 }

@@ -13,7 +13,13 @@ mod broker;
 mod cache;
 mod discovery;
 mod embedded;
+#[cfg(feature = "cluster")]
+mod kafka;
+mod mysql;
+mod product;
+mod redis;
 mod store;
+mod zookeeper;
 
 use std::future::Future;
 use std::pin::pin;

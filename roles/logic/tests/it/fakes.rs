@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use backends::broker::{Broker, Subscription, Topic};
-use backends::discovery::{Discovery, Instance, Leadership, Registration as Registered_};
+use backends::discovery::{Agreed, Discovery, Instance, Leadership, Registration as Registered_};
 use bytes::Bytes;
 use contracts::auth::{Auth, Claims, Credentials};
 use contracts::proxy::{BroadcastDelivery, Delivery, Kick, MembershipChange, Proxies, Proxy, RoomDelivery};
@@ -249,6 +249,14 @@ impl Discovery for Fake {
 
     async fn elect(&self, _name: &str, _candidate: &ServerId) -> backends::Result<Box<dyn Leadership>> {
         Err(backends::Error::new(backends::Kind::Transient, "logic stands for nothing"))
+    }
+
+    async fn watch_agreed(&self, _name: &str) -> backends::Result<watch::Receiver<Option<Agreed>>> {
+        Err(backends::Error::new(backends::Kind::Transient, "logic follows no agreed value"))
+    }
+
+    async fn agree(&self, _name: &str, _version: u64, _value: Bytes) -> backends::Result<Option<u64>> {
+        Err(backends::Error::new(backends::Kind::Transient, "logic agrees on nothing"))
     }
 }
 

@@ -6,11 +6,11 @@ use fjall::Slice;
 
 use super::Floors;
 use super::keys::{self, ANSWER_TIMES, ANSWERS, Key, OUTBOX};
-use super::rows::{Aged, Pointer, Stored};
 use crate::Result;
 use crate::database::draft::Draft;
 use crate::database::{View, corrupt};
 use crate::store::Appended;
+use crate::store::rows::{Aged, Pointer, Stored};
 
 /// Rows of answers that a sweep takes at a time, so that it never holds up those who write for long.
 pub(super) const SWEEP_ROWS: usize = 16;

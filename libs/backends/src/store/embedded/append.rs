@@ -5,13 +5,14 @@ use protocol::{ConversationId, GroupId, UserId};
 
 use super::answers::Answers;
 use super::blocks::Blocks;
-use super::changes::{Changes, check_length, decoded, state};
-use super::heads::{InboxHead, OutboxHead};
+use super::changes::{Changes, decoded, state};
+use super::heads::InboxHead;
 use super::keys::{self, GROUPS, INBOX, Key, MEMBERS, OUTBOX, STATES};
-use super::rows::{GroupFacts, MemberRow, Pointer, Running, StateRow, Stored};
 use crate::Result;
 use crate::database::draft::Draft;
-use crate::store::{Append, Appended, Denied, FanOut, Guard, Outcome, Replacement, Role};
+use crate::store::rows::{GroupFacts, MemberRow, Pointer, StateRow, Stored};
+use crate::store::rules::{check_length, denied_by_group, fan_out_of, running_after};
+use crate::store::{Append, Appended, Denied, Guard, Outcome, Replacement};
 
 /// A user's inbox as a row leaves it.
 struct Received {
@@ -52,12 +53,8 @@ impl Changes {
         let states = states(draft, &append, group.is_some(), seq)?;
         let (received, inbox_seqs) = self.received(draft, &append.inboxes)?;
         // From here on nothing fails.
-        let running = running(&append, head, seq);
-        let fan_out = match (&group, facts) {
-            (None, _) => FanOut::InCommit,
-            (Some(_), Some(facts)) if facts.super_from > 0 && seq >= facts.super_from => FanOut::OnRead,
-            (Some(_), _) => FanOut::OnWrite,
-        };
+        let running = running_after(&append, head.running, seq);
+        let fan_out = fan_out_of(group.is_some(), facts.map_or(0, |facts| facts.super_from), seq);
         let Append { conversation, message_id, sender, client_message_id, counted, content, .. } = append;
         if let Some((key, row)) = replaced {
             draft.put(OUTBOX, key, row);
@@ -108,34 +105,6 @@ impl Changes {
     }
 }
 
-/// What the row says of those up to it.
-fn running(append: &Append, head: OutboxHead, seq: u64) -> Running {
-    let mut running = head.running;
-    running.time_ms = running.time_ms.max(append.time_ms);
-    if append.mention_all {
-        running.mention_all = seq;
-    }
-    if append.counted {
-        running.count += 1;
-        running.last_message = seq;
-        let sent = match &append.inboxes[..] {
-            // Told without taking the conversation apart.
-            [one, other] if append.sender == *one => [one <= other, one >= other],
-            [one, other] if append.sender == *other => [other <= one, other >= one],
-            _ => append
-                .conversation
-                .users()
-                .map_or([false; 2], |(smaller, larger)| [append.sender == smaller, append.sender == larger]),
-        };
-        for (last, sent) in running.sent.iter_mut().zip(sent) {
-            if sent {
-                *last = seq;
-            }
-        }
-    }
-    running
-}
-
 /// Why the guard does not hold.
 fn denied(
     blocks: &mut Blocks,
@@ -156,19 +125,14 @@ fn denied(
         Guard::Member => false,
         Guard::MayWrite => true,
     };
-    let (Some(group), Some(facts)) = (group, facts) else { return Ok(Some(Denied::NoGroup)) };
-    let key = keys::member(MEMBERS, group, &append.sender);
-    let member = decoded(draft.get(MEMBERS, &key)?, MEMBERS, &key, MemberRow::decode)?;
-    let Some(member) = member.filter(MemberRow::is_in) else { return Ok(Some(Denied::NotMember)) };
-    Ok(if facts.dismissed {
-        Some(Denied::Dismissed)
-    } else if write && member.muted_until_ms > append.time_ms {
-        Some(Denied::Muted)
-    } else if write && facts.all_muted && member.role == Role::Member {
-        Some(Denied::AllMuted)
-    } else {
-        None
-    })
+    let member = match (group, facts) {
+        (Some(group), Some(_)) => {
+            let key = keys::member(MEMBERS, group, &append.sender);
+            decoded(draft.get(MEMBERS, &key)?, MEMBERS, &key, MemberRow::decode)?
+        }
+        _ => None,
+    };
+    Ok(denied_by_group(facts.as_ref(), member.as_ref(), write, append.time_ms))
 }
 
 fn facts(draft: &Draft, group: &GroupId) -> Result<Option<GroupFacts>> {

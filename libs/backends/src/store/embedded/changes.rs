@@ -13,13 +13,13 @@ use super::answers::Answers;
 use super::blocks::Blocks;
 use super::heads::{ChangeHead, Heads, InboxHead, OutboxHead};
 use super::intents::{Intents, Lanes};
-use super::keys::{self, CHANGES, INBOX, Key, OUTBOX, STATES, TEXT_BYTES_MAX};
-use super::rows::{self, ChangeRow, Entry, StateRow, Stored};
+use super::keys::{self, CHANGES, INBOX, Key, OUTBOX, STATES};
+use crate::Result;
 use crate::database::draft::Draft;
 use crate::database::writer::State;
 use crate::database::{Table, View, corrupt};
-use crate::store::{FanOut, IntentLane};
-use crate::{Error, Kind, Result};
+use crate::store::rows::{self, ChangeRow, Entry, StateRow, Stored};
+use crate::store::rules::lane_of;
 
 /// What the writing thread keeps in memory.
 pub(super) struct Changes {
@@ -86,10 +86,7 @@ impl Changes {
         seq: u64,
         stored: &Stored,
     ) {
-        let lane = match stored.fan_out {
-            FanOut::OnWrite => IntentLane::FanOut,
-            FanOut::InCommit | FanOut::OnRead => IntentLane::Push,
-        };
+        let lane = lane_of(stored.fan_out);
         let (message_id, time_ms) = (stored.message_id, stored.running.time_ms);
         self.intents.add(lane, Entry { message_id, time_ms, seq, conversation: conversation.clone() });
         draft.put(OUTBOX, keys::in_box(outbox, seq), stored.encode());
@@ -146,12 +143,4 @@ pub(super) fn decoded<T>(
         Some(row) => decode(&row).map(Some).ok_or_else(|| corrupt(table, key)),
         None => Ok(None),
     }
-}
-
-pub(super) fn check_length(what: &str, text: &str) -> Result<()> {
-    if text.len() <= TEXT_BYTES_MAX {
-        return Ok(());
-    }
-    let message = format!("{what} of {} bytes is longer than {TEXT_BYTES_MAX}", text.len());
-    Err(Error::new(Kind::Conflict, message))
 }

@@ -7,22 +7,13 @@ use protocol::{ConversationId, UserId};
 
 use super::heads::{self, ChangeHead};
 use super::keys::{self, CHANGES, INBOX, STATES};
-use super::rows::{ChangeRow, Pointer, Running};
 use super::states::{self, Part};
 use super::{pages, positions};
 use crate::Result;
 use crate::database::{View, corrupt};
+use crate::store::rows::{ChangeRow, Pointer, Running};
+use crate::store::rules::{Asked, asked, listed_version};
 use crate::store::{Conversation, ConversationPage};
-
-/// Rows of the inbox and of the log of changes that are walked for one page: where there are more, all conversations
-/// are listed, which costs less.
-const EVENTS_COUNT_MAX: u64 = 10_000;
-/// Set in a version that stands for a place in the list of all conversations.
-const LISTING: u64 = 1 << 52;
-/// Bits of such a version that hold the version at the beginning; the place is above them.
-const BEGUN_BITS: u32 = 32;
-/// Places in the list of all: beyond it nothing is listed.
-const PLACES_COUNT_MAX: u64 = LISTING >> BEGUN_BITS;
 
 /// A conversation as it is for a user; `None` where the user has no part in it, or a single chat has no row.
 pub(super) fn conversation(
@@ -87,15 +78,8 @@ pub(super) fn since(view: &View<'_>, user: &UserId, version: u64, limit: usize) 
     let inbox_top = pages::inbox_top(view, user)?;
     let changes_count = heads::head::<ChangeHead>(view, &box_key)?.ordinal;
     let current = inbox_top + changes_count;
-    if version & LISTING != 0 {
-        let place = (version & (LISTING - 1)) >> BEGUN_BITS;
-        return listed(view, user, place, version & ((1 << BEGUN_BITS) - 1), limit);
-    }
-    // A version above the current one is of another store.
-    let walked = version > 0 && version <= current && current - version <= EVENTS_COUNT_MAX;
-    if !walked {
-        // One that has no room is only too low: what has changed since is told again.
-        return listed(view, user, 0, current.min((1 << BEGUN_BITS) - 1), limit);
+    if let Asked::Listed { place, begun } = asked(version, current) {
+        return listed(view, user, place, begun, limit);
     }
     let (changed, version) = changed(view, user, version, current, limit)?;
     let conversations = read(view, user, &changed)?;
@@ -114,8 +98,7 @@ fn listed(view: &View<'_>, user: &UserId, place: u64, begun: u64, limit: usize) 
         found.push(conversation.ok_or_else(|| corrupt(STATES, &key))?);
     }
     let next = place + found.len() as u64;
-    let more = rows.next().transpose()?.is_some() && next < PLACES_COUNT_MAX;
-    let version = if more { LISTING | next << BEGUN_BITS | begun } else { begun };
+    let (version, more) = listed_version(begun, next, rows.next().transpose()?.is_some());
     Ok(ConversationPage { conversations: read(view, user, &found)?, version, more })
 }
 

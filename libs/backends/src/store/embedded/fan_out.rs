@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use fjall::Slice;
 use protocol::{ConversationId, Identifier, UserId};
 
-use super::changes::{Changes, check_length, number, stored_number};
+use super::changes::{Changes, number, stored_number};
 use super::heads::InboxHead;
 use super::keys::{self, FAN_OUTS, GROUPS, INBOX, MEMBERS, OUTBOX, PROGRESS};
-use super::rows::{self, MemberRow, Pointer, Stored, Written};
 use crate::database::draft::Draft;
 use crate::database::{View, corrupt};
+use crate::store::rows::{self, MemberRow, Pointer, Stored, Written};
+use crate::store::rules::check_length;
 use crate::{Error, Kind, Result};
 
 impl Changes {

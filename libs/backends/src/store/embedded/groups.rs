@@ -10,25 +10,14 @@ use protocol::{ConversationId, GroupId, Identifier, UserId};
 use super::changes::{Changes, Logged, decoded, number, state};
 use super::heads::OutboxHead;
 use super::keys::{self, GROUPS, JOIN_REQUESTS, MEMBERS, OUTBOX, PROGRESS, STATES, SUPERS};
-use super::rows::{MemberRow, StateRow, Stored, decode_group, decode_request, encode_group, encode_request};
 use crate::Result;
 use crate::database::draft::Draft;
 use crate::database::{View, corrupt};
-use crate::store::{
-    FanOut, Group, GroupChange, GroupChanged, JoinRequest, Member, MemberChange, MemberChangeKind,
-    SuperChange,
+use crate::store::rows::{
+    MemberRow, StateRow, Stored, decode_group, decode_request, encode_group, encode_request,
 };
-
-/// What a change makes of a group.
-struct Next {
-    group: Group,
-    conversation: ConversationId,
-    seq: u64,
-    time_ms: u64,
-    fan_out: FanOut,
-    /// The first seq whose receivers are still to be asked for.
-    undelivered_from: u64,
-}
+use crate::store::rules::{self, NextGroup};
+use crate::store::{Group, GroupChange, GroupChanged, JoinRequest, Member, MemberChange, SuperChange};
 
 /// What a change makes of one member.
 struct NextMember {
@@ -48,7 +37,7 @@ impl Changes {
         let outbox = keys::of_conversation(OUTBOX, &conversation);
         let head = self.outbox_heads.get(draft, &outbox)?;
         let Some(mut next) = next_group(draft, &change, &conversation, head)? else { return Ok(None) };
-        let members = next_members(draft, &mut next, &change.members)?;
+        let members = next_members(draft, &mut next, &conversation, &change.members)?;
         let mut concerned: BTreeSet<UserId> = members
             .iter()
             .filter(|member| member.state.is_some())
@@ -64,15 +53,15 @@ impl Changes {
         };
         let logged = self.log_all(draft, &concerned)?;
         // From here on nothing fails.
-        put_members(draft, &next, members);
+        put_members(draft, &next.group, &conversation, members);
         for user in converted {
-            draft.put(SUPERS, keys::state(SUPERS, &user, &next.conversation), []);
+            draft.put(SUPERS, keys::state(SUPERS, &user, &conversation), []);
         }
         for logged in logged {
-            self.put_logged(draft, logged, &next.conversation);
+            self.put_logged(draft, logged, &conversation);
         }
         draft.put(GROUPS, keys::of_group(GROUPS, &next.group.group), encode_group(&next.group));
-        let Next { group, conversation, seq, time_ms, fan_out, .. } = next;
+        let NextGroup { group, seq, time_ms, fan_out, .. } = next;
         let mut running = head.running;
         running.time_ms = time_ms;
         if moved {
@@ -97,74 +86,33 @@ impl Changes {
     }
 }
 
-/// The group as the change leaves it, its members not counted yet; `None` where its version is not the expected one.
+/// What the change makes of the group; `None` where its version is not the expected one.
 fn next_group(
     draft: &Draft,
     change: &GroupChange,
     conversation: &ConversationId,
     head: OutboxHead,
-) -> Result<Option<Next>> {
+) -> Result<Option<NextGroup>> {
     let key = keys::of_group(GROUPS, &change.group);
     let known = decoded(draft.get(GROUPS, &key)?, GROUPS, &key, |row| decode_group(&change.group, row))?;
-    if known.as_ref().map_or(0, |known| known.version) != change.expected_version {
-        return Ok(None);
-    }
-    let seq = head.top + 1;
-    let time_ms = change.time_ms.max(head.running.time_ms);
-    let known_from = known.as_ref().map_or(0, |known| known.super_from);
-    let super_from = match change.super_change {
-        _ if known_from > 0 => known_from,
-        SuperChange::Stay => 0,
-        SuperChange::FromThisRow => seq,
-        SuperChange::AfterThisRow => seq + 1,
-    };
-    let group = Group {
-        group: change.group.clone(),
-        settings: change.settings.clone(),
-        owner: change.owner.clone(),
-        created_ms: known.as_ref().map_or(time_ms, |known| known.created_ms),
-        dismissed: change.dismissed,
-        member_count: known.map_or(0, |known| known.member_count),
-        super_from,
-        version: seq,
-    };
-    let fan_out = if super_from > 0 && seq >= super_from { FanOut::OnRead } else { FanOut::OnWrite };
     let done = number(draft, PROGRESS, &keys::of_conversation(PROGRESS, conversation))?.unwrap_or(0);
-    let conversation = conversation.clone();
-    Ok(Some(Next { group, conversation, seq, time_ms, fan_out, undelivered_from: done + 1 }))
+    Ok(rules::next_group(change, known.as_ref(), head.top, head.running.time_ms, done))
 }
 
 /// The members whom the change names as it leaves them; counts them.
-fn next_members(draft: &Draft, next: &mut Next, changes: &[MemberChange]) -> Result<Vec<NextMember>> {
+fn next_members(
+    draft: &Draft,
+    next: &mut NextGroup,
+    conversation: &ConversationId,
+    changes: &[MemberChange],
+) -> Result<Vec<NextMember>> {
     let mut members = Vec::with_capacity(changes.len());
     for change in changes {
         let key = keys::member(MEMBERS, &next.group.group, &change.user);
         let known = decoded(draft.get(MEMBERS, &key)?, MEMBERS, &key, MemberRow::decode)?;
-        let is_in = known.as_ref().is_some_and(MemberRow::is_in);
-        let mut row = known.unwrap_or_default();
-        let moves = match change.kind {
-            MemberChangeKind::Join if !is_in => {
-                if row.left > 0 {
-                    row.before.push((row.joined, row.left));
-                }
-                row.before.retain(|before| still_receives(next, *before));
-                (row.joined, row.joined_ms, row.left) = (next.seq, next.time_ms, 0);
-                next.group.member_count += 1;
-                true
-            }
-            MemberChangeKind::Leave if is_in => {
-                row.left = next.seq;
-                next.group.member_count = next.group.member_count.saturating_sub(1);
-                true
-            }
-            // Who is in stays so, and of who is not there is nothing to change.
-            MemberChangeKind::Join | MemberChangeKind::Stay if is_in => false,
-            _ => continue,
-        };
-        row.role = change.role;
-        row.muted_until_ms = change.muted_until_ms;
+        let Some((row, moves)) = rules::next_member(next, change, known) else { continue };
         let state = if moves {
-            let (_, state) = state(draft, &change.user, &next.conversation)?;
+            let (_, state) = state(draft, &change.user, conversation)?;
             Some(StateRow { joined: row.joined, left: row.left, ..state.unwrap_or_default() })
         } else {
             None
@@ -172,12 +120,6 @@ fn next_members(draft: &Draft, next: &mut Next, changes: &[MemberChange]) -> Res
         members.push(NextMember { user: change.user.clone(), row, state });
     }
     Ok(members)
-}
-
-/// Tells whether somebody who was in a group from one seq to another may yet get a row of that time.
-fn still_receives(next: &Next, (joined, left): (u64, u64)) -> bool {
-    let super_from = next.group.super_from;
-    left > next.undelivered_from && (super_from == 0 || joined + 1 < super_from)
 }
 
 /// The members of a group that is converted who were in it before and stay.
@@ -196,19 +138,19 @@ fn converted(draft: &Draft, group: &GroupId, changed: &[NextMember]) -> Result<V
     Ok(stay)
 }
 
-fn put_members(draft: &mut Draft, next: &Next, members: Vec<NextMember>) {
+fn put_members(draft: &mut Draft, group: &Group, conversation: &ConversationId, members: Vec<NextMember>) {
     for NextMember { user, row, state } in members {
-        draft.put(MEMBERS, keys::member(MEMBERS, &next.group.group, &user), row.encode());
+        draft.put(MEMBERS, keys::member(MEMBERS, &group.group, &user), row.encode());
         let Some(state) = state else { continue };
-        if next.group.is_super() {
-            let key = keys::state(SUPERS, &user, &next.conversation);
+        if group.is_super() {
+            let key = keys::state(SUPERS, &user, conversation);
             if row.is_in() {
                 draft.put(SUPERS, key, []);
             } else {
                 draft.remove(SUPERS, key);
             }
         }
-        draft.put(STATES, keys::state(STATES, &user, &next.conversation), state.encode());
+        draft.put(STATES, keys::state(STATES, &user, conversation), state.encode());
     }
 }
 

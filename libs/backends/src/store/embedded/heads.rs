@@ -9,11 +9,11 @@
 use fjall::Slice;
 
 use super::keys::{self, CHANGES, INBOX, OUTBOX};
-use super::rows::{ChangeRow, Running};
 use crate::Result;
 use crate::database::draft::Draft;
 use crate::database::{Table, View, corrupt};
 use crate::generations::Generations;
+use crate::store::rows::{ChangeRow, Running};
 
 /// Boxes of one table whose head is kept in memory: about 200 bytes each, twice that many at most.
 const KEPT_COUNT_MAX: usize = 64 * 1024;

@@ -18,11 +18,11 @@ use parking_lot::Mutex;
 
 use super::keys::{self, INTENTS};
 use super::pages;
-use super::rows::Entry;
 use crate::Result;
 use crate::database::draft::Draft;
 use crate::database::floor::Floor;
 use crate::database::{Database, View, corrupt};
+use crate::store::rows::Entry;
 use crate::store::{Intent, IntentLane};
 
 /// Open intents of a lane in memory: about 60 bytes each.

@@ -81,10 +81,6 @@ const fn record(part: u8, name: &'static str) -> Table {
     Table { index: 4, part: Some(part), name }
 }
 
-/// Bytes of a conversation or client message id that the store takes: far above what the protocol allows, far
-/// below what the engine takes as a key.
-pub(super) const TEXT_BYTES_MAX: usize = 1024;
-
 /// What the keys of a conversation's rows begin with.
 pub(super) fn of_conversation(table: Table, conversation: &ConversationId) -> Key {
     Key::of(table, conversation.as_str())

@@ -26,7 +26,6 @@ mod intents;
 mod keys;
 mod pages;
 mod positions;
-mod rows;
 mod states;
 
 use std::path::PathBuf;

@@ -5,9 +5,10 @@ use protocol::{ConversationId, UserId};
 
 use super::heads;
 use super::keys::{self, INBOX, OUTBOX};
-use super::rows::{Pointer, Running, Stored};
 use crate::Result;
 use crate::database::{View, corrupt};
+use crate::store::rows::{Pointer, Running, Stored};
+use crate::store::rules::{bounds, span};
 use crate::store::{HistoryFrom, HistoryPage, HistoryRange, InboxRow, OutboxRange, OutboxRow};
 
 /// Rows that are sought one by one: for more a scan, which is costly to begin, costs less.
@@ -68,31 +69,20 @@ pub(super) fn outbox_pages(
 }
 
 pub(super) fn history(view: &View<'_>, range: &HistoryRange) -> Result<HistoryPage> {
-    let HistoryRange { conversation, low, high, from, limit } = range;
+    let conversation = &range.conversation;
     let top = top(view, conversation)?;
-    let (low, high) = ((*low).max(1), if *high == 0 { top } else { (*high).min(top) });
-    let (low, high, backwards) = match *from {
-        HistoryFrom::Before(seq) => (low, high.min(seq.saturating_sub(1)), true),
-        HistoryFrom::After(seq) => (low.max(seq.saturating_add(1)), high, false),
-        HistoryFrom::BeforeTime(time_ms) => {
-            (low, high.min(first_at(view, conversation, top, time_ms)? - 1), true)
-        }
-        HistoryFrom::AfterTime(time_ms) => {
-            (low.max(first_at(view, conversation, top, time_ms)?), high, false)
+    let first_at = match range.from {
+        HistoryFrom::Before(_) | HistoryFrom::After(_) => 0,
+        HistoryFrom::BeforeTime(time_ms) | HistoryFrom::AfterTime(time_ms) => {
+            first_at(view, conversation, top, time_ms)?
         }
     };
-    if low > high {
-        return Ok(HistoryPage::default());
+    match span(&bounds(range, top, first_at), range.limit) {
+        Some((first, last, more)) => {
+            Ok(HistoryPage { rows: ascending(view, conversation, first, last, range.limit)?, more })
+        }
+        None => Ok(HistoryPage::default()),
     }
-    let count = u64::try_from(*limit).unwrap_or(u64::MAX);
-    // Seqs are consecutive: which rows they are is known before they are read.
-    let more = count <= high - low;
-    let (first, last) = match (more, backwards) {
-        (false, _) => (low, high),
-        (true, true) => (high + 1 - count, high),
-        (true, false) => (low, low - 1 + count),
-    };
-    Ok(HistoryPage { rows: ascending(view, conversation, first, last, *limit)?, more })
 }
 
 /// A row of an outbox, and the inboxes written with it.

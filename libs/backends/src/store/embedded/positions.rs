@@ -8,11 +8,11 @@ use protocol::{ConversationId, DeviceId, UserId};
 use super::changes::{number, stored_number};
 use super::keys::{self, INBOX, Key, LAST_SEEN, POSITIONS};
 use super::pages;
-use super::rows::{self, Pointer};
 use crate::Result;
 use crate::database::draft::Draft;
 use crate::database::{Table, View, corrupt};
 use crate::store::Position;
+use crate::store::rows::{self, Pointer};
 
 pub(super) fn set_positions(draft: &mut Draft, positions: &[Position]) -> Result<()> {
     let positions = positions

@@ -7,11 +7,11 @@ use protocol::{ConversationId, UserId};
 use super::changes::{Changes, decoded, state};
 use super::heads::{self, OutboxHead};
 use super::keys::{self, GROUPS, Key, OUTBOX, STATES, SUPERS};
-use super::rows::StateRow;
 use super::{groups, pages};
 use crate::Result;
 use crate::database::draft::Draft;
 use crate::database::{View, corrupt};
+use crate::store::rows::StateRow;
 use crate::store::{Group, HistoryRule, ReadMoved, Standing};
 
 /// A conversation as far as it is known before its rows are read.

@@ -82,16 +82,26 @@ impl CacheFixture for EmbeddedCache {
     }
 }
 
-struct EmbeddedDiscovery(Arc<dyn Discovery>);
+struct EmbeddedDiscovery {
+    folder: TempDir,
+    discovery: Option<Arc<dyn Discovery>>,
+}
 
 #[async_trait]
 impl DiscoveryFixture for EmbeddedDiscovery {
     async fn start() -> Self {
-        Self(discovery::open("embedded:").await.unwrap())
+        let folder = tempfile::tempdir().unwrap();
+        let discovery = discovery::open(&url(&folder)).await.unwrap();
+        Self { folder, discovery: Some(discovery) }
     }
 
     fn discovery(&self) -> Arc<dyn Discovery> {
-        Arc::clone(&self.0)
+        Arc::clone(self.discovery.as_ref().unwrap())
+    }
+
+    async fn reopen(&mut self) {
+        self.discovery = None;
+        self.discovery = Some(discovery::open(&url(&self.folder)).await.unwrap());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Groups: made, changed, converted, left.
 
-use backends::store::{JoinRequest, JoinRule, Role, SuperChange};
+use backends::store::{JoinRequest, JoinRule, Position, Role, SuperChange};
+use protocol::DeviceId;
 
 use super::club::{Club, join, leave, stay};
 use super::*;
@@ -250,4 +251,37 @@ pub(crate) async fn requests_to_join_are_kept_within_their_bound(mut fixture: im
     assert!(!store.remove_join_request(&here, &user("bob")).await.unwrap());
     assert!(store.put_join_request(&here, request("carol", ""), 2).await.unwrap());
     assert_eq!(store.join_requests(&other).await.unwrap(), [request("carol", "")]);
+}
+
+/// Names that a collation for people takes for one another.
+const ALIKE: [&str; 6] = ["caf\u{e9}", "Caf\u{e9}", "cafe", "cafe\u{301}", "cafe ", " cafe"];
+
+pub(crate) async fn ids_of_groups_members_and_devices_are_compared_bytewise(fixture: impl StoreFixture) {
+    let store = fixture.store();
+    for (name, number) in ALIKE.into_iter().zip(1..) {
+        let mut club = Club::make_super(&store, name, &["alice"]).await;
+        club.members(vec![join(name)]).await;
+        store.set_blocked(&user("alice"), &user(name), true, ALIKE.len()).await.unwrap();
+        let device = DeviceId::new(name).unwrap();
+        let position = Position { user: user("alice"), device, inbox_seq: number };
+        store.set_positions(vec![position]).await.unwrap();
+        store.set_last_seen(vec![(user(name), number)]).await.unwrap();
+        assert!(store.put_join_request(&group_id("club"), request(name, name), ALIKE.len()).await.unwrap());
+    }
+    let mut sorted = ALIKE.map(str::to_owned);
+    sorted.sort_unstable();
+    assert_eq!(super_groups(&store, "alice").await, sorted);
+    let blocked = store.blocked(&user("alice")).await.unwrap();
+    assert_eq!(blocked.iter().map(ToString::to_string).collect::<Vec<_>>(), sorted);
+    assert_eq!(store.join_requests(&group_id("club")).await.unwrap().len(), ALIKE.len());
+    for (name, number) in ALIKE.into_iter().zip(1..) {
+        assert_eq!(super_groups(&store, name).await, [name]);
+        let members = store.members_page(&group_id(name), None, 10).await.unwrap();
+        let mut expected = ["alice".to_owned(), name.to_owned()];
+        expected.sort_unstable();
+        assert_eq!(names(&members), expected);
+        let device = DeviceId::new(name).unwrap();
+        assert_eq!(store.position(&user("alice"), &device).await.unwrap(), Some(number));
+        assert_eq!(store.last_seen(&[user(name)]).await.unwrap(), [number]);
+    }
 }

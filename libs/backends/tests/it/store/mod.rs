@@ -182,6 +182,7 @@ macro_rules! store_suite {
             group::a_group_of_many_is_made_and_converted_in_one_commit,
             group::a_change_of_who_is_not_there_changes_nobody,
             group::requests_to_join_are_kept_within_their_bound,
+            group::ids_of_groups_members_and_devices_are_compared_bytewise,
             guard::who_is_blocked_cannot_write,
             guard::a_conversation_that_must_be_there_is_not_begun,
             guard::only_members_write_to_a_group,

@@ -131,11 +131,27 @@ impl MemberRow {
         for number in [self.joined, self.joined_ms, self.left, self.muted_until_ms] {
             put_number(&mut row, number);
         }
+        row.extend_from_slice(&self.encode_before());
+        row
+    }
+
+    /// The times before alone.
+    pub(crate) fn encode_before(&self) -> Vec<u8> {
+        let mut row = Vec::new();
         for (joined, left) in &self.before {
             put_number(&mut row, *joined);
             put_number(&mut row, *left);
         }
         row
+    }
+
+    pub(crate) fn decode_before(row: &[u8]) -> Option<Vec<(u64, u64)>> {
+        let mut rest = Rest(row);
+        let mut before = Vec::new();
+        while !rest.0.is_empty() {
+            before.push((rest.number()?, rest.number()?));
+        }
+        Some(before)
     }
 
     pub(crate) fn decode(row: &[u8]) -> Option<Self> {
@@ -148,10 +164,7 @@ impl MemberRow {
         };
         let (joined, joined_ms) = (rest.number()?, rest.number()?);
         let (left, muted_until_ms) = (rest.number()?, rest.number()?);
-        let mut before = Vec::new();
-        while !rest.0.is_empty() {
-            before.push((rest.number()?, rest.number()?));
-        }
+        let before = Self::decode_before(rest.0)?;
         Some(Self { role, joined, joined_ms, left, muted_until_ms, before })
     }
 }

@@ -75,11 +75,7 @@ impl Stored {
         put_number(&mut row, self.message_id);
         put_text(&mut row, self.sender.as_str());
         put_text(&mut row, &self.client_message_id);
-        put_number(&mut row, self.inboxes.len() as u64);
-        for (user, seq) in &self.inboxes {
-            put_text(&mut row, user.as_str());
-            put_number(&mut row, *seq);
-        }
+        put_inboxes(&mut row, &self.inboxes);
         row.extend_from_slice(&self.content);
         row
     }
@@ -97,15 +93,21 @@ impl Stored {
         let message_id = rest.number()?;
         let sender = rest.user()?;
         let client_message_id = rest.text()?.to_owned();
-        let count = rest.number()?;
-        // Not reserved by the count, which may be anything in a row that is damaged.
-        let mut inboxes = Vec::new();
-        for _ in 0..count {
-            inboxes.push((rest.user()?, rest.number()?));
-        }
+        let inboxes = take_inboxes(&mut rest)?;
         let content = Bytes::copy_from_slice(rest.0);
         let counted = flags & 1 == 1;
         Some(Self { running, counted, fan_out, message_id, sender, client_message_id, inboxes, content })
+    }
+
+    /// The inboxes alone.
+    pub(crate) fn encode_inboxes(&self) -> Vec<u8> {
+        let mut row = Vec::new();
+        put_inboxes(&mut row, &self.inboxes);
+        row
+    }
+
+    pub(crate) fn decode_inboxes(row: &[u8]) -> Option<Vec<(UserId, u64)>> {
+        take_inboxes(&mut Rest(row))
     }
 
     /// The seq in the inbox of a user that was written with the row.
@@ -127,6 +129,24 @@ impl Stored {
             membership_seq: self.running.membership,
         }
     }
+}
+
+fn put_inboxes(row: &mut Vec<u8>, inboxes: &[(UserId, u64)]) {
+    put_number(row, inboxes.len() as u64);
+    for (user, seq) in inboxes {
+        put_text(row, user.as_str());
+        put_number(row, *seq);
+    }
+}
+
+fn take_inboxes(rest: &mut Rest<'_>) -> Option<Vec<(UserId, u64)>> {
+    let count = rest.number()?;
+    // Not reserved by the count, which may be anything in a row that is damaged.
+    let mut inboxes = Vec::new();
+    for _ in 0..count {
+        inboxes.push((rest.user()?, rest.number()?));
+    }
+    Some(inboxes)
 }
 
 /// Where a row of an outbox is, and its message id in a first answer; nothing of meaning (0) in an inbox.

@@ -5,7 +5,7 @@
 
 use protocol::{Identifier, UserId};
 
-pub(super) fn put_number(row: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put_number(row: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         // The low seven bits, and that more follow.
         row.push(number.to_le_bytes()[0] | 0x80);
@@ -14,26 +14,26 @@ pub(super) fn put_number(row: &mut Vec<u8>, mut number: u64) {
     row.push(number.to_le_bytes()[0]);
 }
 
-pub(super) fn put_text(row: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(row: &mut Vec<u8>, text: &str) {
     put_bytes(row, text.as_bytes());
 }
 
-pub(super) fn put_bytes(row: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_bytes(row: &mut Vec<u8>, bytes: &[u8]) {
     put_number(row, bytes.len() as u64);
     row.extend_from_slice(bytes);
 }
 
 /// What of a row is not read yet.
-pub(super) struct Rest<'a>(pub(super) &'a [u8]);
+pub(crate) struct Rest<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Rest<'a> {
-    pub(super) fn byte(&mut self) -> Option<u8> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
         let (byte, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*byte)
     }
 
-    pub(super) fn number(&mut self) -> Option<u64> {
+    pub(crate) fn number(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -50,23 +50,23 @@ impl<'a> Rest<'a> {
         None
     }
 
-    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.number()?).ok()?;
         let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(bytes)
     }
 
-    pub(super) fn text(&mut self) -> Option<&'a str> {
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes()?).ok()
     }
 
-    pub(super) fn user(&mut self) -> Option<UserId> {
+    pub(crate) fn user(&mut self) -> Option<UserId> {
         UserId::new(self.text()?).ok()
     }
 
     /// All that is left, as a text.
-    pub(super) fn last_text(&self) -> Option<&'a str> {
+    pub(crate) fn last_text(&self) -> Option<&'a str> {
         std::str::from_utf8(self.0).ok()
     }
 }
