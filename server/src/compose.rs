@@ -1,77 +1,106 @@
 //! Puts the roles together: the only code that sees two of them.
 //!
-//! It opens the four backends by URL, starts auth, router, proxy with its doors closed, push, logic, im and
-//! consumer, each with the others it calls, and then opens the doors. It stops them in the reverse order:
-//! doors, clients told to go elsewhere, drain with a deadline, workers, backends.
+//! It opens the backends that the roles of this process work with, starts auth, router, proxy with its doors closed,
+//! push, logic, im and consumer, each with the others it calls, and then opens the doors. A role that is called and
+//! is not here is called in the processes that discovery names. It stops them in the reverse order: doors, clients
+//! told to go elsewhere, drain with a deadline, what others ask, workers, backends.
+
+mod announce;
+mod backends;
+mod roles;
+mod seat;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::backends::discovery::Registration;
 use auth::keys::Keys;
-use backends::discovery::{Discovery, Instance, Registration};
-use contracts::proxy::{Proxies, Proxy};
+use contracts::admission::Admission;
+use contracts::server::Listener as PeerListener;
 use protocol::ServerId;
 use runtime::config::Settings;
 use runtime::lifecycle::Stop;
 use runtime::telemetry::Metrics;
 use tokio::task::JoinHandle;
 
+use self::announce::{Announcer, proxy_metadata, server_id};
+use self::backends::{Backends, is_cluster};
+use self::roles::{Start, Started};
 use crate::command::failure::Failure;
 use crate::data::Folder;
 use crate::http::access::Access;
 use crate::http::{Listener, RoleRoutes, routes};
 use crate::readiness::{Readiness, State};
+use crate::role::Roles;
+
+pub(crate) use self::roles::keys_folder;
 
 /// How long a role's tasks may take to end what they have taken.
 const STOP_TIME_LIMIT: Duration = Duration::from_secs(5);
 /// How often samples of metrics are folded together.
 const FOLD_PERIOD: Duration = Duration::from_secs(5);
-const BACKENDS: [&str; 4] = ["store", "cache", "broker", "discovery"];
 
-/// What a system is made of.
+/// What a process is made of.
 pub(crate) struct Setup {
     /// The settings.
     pub(crate) settings: Settings,
+    /// The roles it holds.
+    pub(crate) roles: Roles,
     /// Everybody is trusted to be whoever they say.
     pub(crate) dev: bool,
     /// Where embedded backends keep their files.
     pub(crate) data: Folder,
-    /// The keys of the data folder.
+    /// The keys of the system.
     pub(crate) keys: Keys,
     /// The metrics of the process.
     pub(crate) metrics: Metrics,
 }
 
-/// Where a system listens.
+/// Checks what the settings say against the roles.
+pub(crate) fn check(settings: &Settings, roles: &Roles) -> Result<(), Failure> {
+    backends::check(settings, roles)
+}
+
+/// Where a process listens; for clients only where it has a proxy.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addresses {
-    pub(crate) tcp: SocketAddr,
-    pub(crate) ws: SocketAddr,
+    pub(crate) tcp: Option<SocketAddr>,
+    pub(crate) ws: Option<SocketAddr>,
     pub(crate) api: SocketAddr,
 }
 
-/// All roles, running.
+/// The roles of a process, running.
 pub(crate) struct System {
     /// Where it listens.
     pub(crate) addresses: Addresses,
     settings: Settings,
-    proxy: proxy::Proxy,
-    proxy_metadata: BTreeMap<String, String>,
-    proxy_registration: Box<dyn Registration>,
+    server: ServerId,
+    proxy: Option<OpenProxy>,
     registrations: Vec<Box<dyn Registration>>,
     readiness: Arc<Readiness>,
     /// In the order they are stopped.
     workers: Vec<Worker>,
+    /// Answers other processes, where there are some.
+    answers: Option<Worker>,
     api: Worker,
     // Released last, in this order: everything else works with the backends, and they have files in the folder.
     _backends: Backends,
     _data: Folder,
 }
 
+/// A proxy that lets clients in.
+struct OpenProxy {
+    proxy: proxy::Proxy,
+    metadata: BTreeMap<String, String>,
+    registration: Box<dyn Registration>,
+}
+
 /// The tasks of one part, and what ends them.
-struct Worker {
+pub(super) struct Worker {
     name: &'static str,
     stop: Stop,
     tasks: Vec<JoinHandle<()>>,
@@ -79,7 +108,7 @@ struct Worker {
 
 impl Worker {
     /// Watches tasks of a part: one that ends by itself makes the process not ready.
-    fn watch(
+    pub(super) fn watch(
         name: &'static str,
         stop: Stop,
         tasks: impl IntoIterator<Item = JoinHandle<()>>,
@@ -109,127 +138,145 @@ impl Worker {
     }
 }
 
-/// The proxies of a system of one process.
-struct LocalProxies {
-    server: ServerId,
-    proxy: Arc<dyn Proxy>,
-}
-
-impl Proxies for LocalProxies {
-    fn proxy(&self, server: &ServerId) -> Option<Arc<dyn Proxy>> {
-        (*server == self.server).then(|| Arc::clone(&self.proxy))
-    }
-
-    fn all(&self) -> Vec<(ServerId, Arc<dyn Proxy>)> {
-        vec![(self.server.clone(), Arc::clone(&self.proxy))]
-    }
-}
-
-/// The four backends, open.
-struct Backends {
-    store: Arc<dyn backends::store::Store>,
-    cache: Arc<dyn backends::cache::Cache>,
-    broker: Arc<dyn backends::broker::Broker>,
-    discovery: Arc<dyn Discovery>,
-}
-
-impl Backends {
-    async fn open(settings: &Settings, data: &Folder, readiness: &Readiness) -> Result<Self, Failure> {
-        let url = |name: &str| match settings.text(&format!("{name}.url")) {
-            "embedded:" if matches!(name, "store" | "broker") => {
-                format!("embedded:{}", data.path.join(name).display())
-            }
-            url => url.to_owned(),
-        };
-        let failed = |name: &'static str| {
-            move |error: backends::Error| failure(&format!("the {name} cannot be opened"), &error)
-        };
-        let store = backends::store::open(&url("store")).await.map_err(failed("store"))?;
-        let cache = backends::cache::open(&url("cache")).await.map_err(failed("cache"))?;
-        let broker = backends::broker::open(&url("broker")).await.map_err(failed("broker"))?;
-        let discovery = backends::discovery::open(&url("discovery")).await.map_err(failed("discovery"))?;
-        for name in BACKENDS {
-            readiness.set(name, State::Ready);
-        }
-        Ok(Self { store, cache, broker, discovery })
-    }
-}
-
 impl System {
     /// Starts everything; it answers when clients are let in.
     ///
     /// The caller drops the future to give up: what has started ends with the process.
     pub(crate) async fn start(setup: Setup) -> Result<Self, Failure> {
-        let Setup { settings, dev, data, keys, metrics } = setup;
-        let readiness = Arc::new(Readiness::new(BACKENDS.into_iter().chain(crate::role::NAMES)));
+        let Setup { settings, roles, dev, data, keys, metrics } = setup;
+        let readiness = Arc::new(Readiness::new(backends::names(&roles).chain(roles.names())));
         let server = server_id(&settings);
 
         let listener = Listener::bind(settings.address("listen.api")).await.map_err(|error| {
             Failure::failed(format!("cannot listen on {}: {error}", settings.address("listen.api")))
         })?;
-        let deps = proxy::Deps { server: server.clone(), page: Arc::new(crate::page::file) };
-        let proxy = proxy::Proxy::bind(proxy_config(&settings), deps)
-            .await
-            .map_err(|error| Failure::failed(error.to_string()))?;
-        let addresses = Addresses { tcp: proxy.tcp_address(), ws: proxy.ws_address(), api: listener.address };
+        let proxy = match roles.has("proxy") {
+            true => Some(bind_proxy(&settings, &server).await?),
+            false => None,
+        };
+        let addresses = Addresses {
+            tcp: proxy.as_ref().map(proxy::Proxy::tcp_address),
+            ws: proxy.as_ref().map(proxy::Proxy::ws_address),
+            api: listener.address,
+        };
+        let peers = match is_cluster(&settings) {
+            true => Some(Peers::bind(&settings, &data).await?),
+            false => None,
+        };
 
         let role_routes = RoleRoutes::default();
-        let access = access(&settings, dev, &keys, &data, addresses.ws);
+        let access = access(&settings, dev, &keys, &keys_folder(&settings, &data.path), addresses.ws);
         let api_stop = Stop::new();
         let routes = routes(access, Arc::clone(&readiness), metrics.clone(), Arc::clone(&role_routes));
         let api_tasks = [listener.serve(routes, api_stop.clone()), fold(metrics, api_stop.clone())];
         let api = Worker::watch("api", api_stop, api_tasks, &readiness);
 
-        let backends = Backends::open(&settings, &data, &readiness).await?;
+        let backends = Backends::open(&settings, &roles, &data, &readiness).await?;
+        let peers_address = peers.as_ref().map(|peers| peers.listener.address());
+        let announcer =
+            Announcer::new(backends.discovery.clone(), server.clone(), &settings, &addresses, peers_address);
         let proxy_metadata = proxy_metadata(&settings);
-        let (proxy_registration, registrations) =
-            register(&*backends.discovery, &server, addresses, &settings, &proxy_metadata).await?;
-        let roles =
-            Roles { settings: &settings, dev, keys: &keys, server, proxy: &proxy, readiness: &readiness };
-        let started = Box::pin(roles.start(&backends)).await?;
+        // Before the router starts, which follows the proxies from then on.
+        let proxy_registration = match &proxy {
+            Some(_) => Some(announcer.announce("proxy", proxy_metadata.clone()).await?),
+            None => None,
+        };
+        let start = Start {
+            settings: &settings,
+            roles: &roles,
+            dev,
+            keys: &keys,
+            server: &server,
+            proxy: proxy.as_ref(),
+            backends: &backends,
+            peers: peers.as_ref().map(|peers| &peers.admission),
+            announcer: &announcer,
+            readiness: &readiness,
+        };
+        let Started { calls, api: role_api, workers, answers } = Box::pin(start.start()).await?;
 
         // The routes are set once, by this task.
-        let _ = role_routes.set(started.api);
-        proxy.open_doors(started.logic, started.im).await;
-        for role in crate::role::NAMES {
-            readiness.set(role, State::Ready);
-        }
+        let _ = role_routes.set(role_api);
+        let answers = answers.zip(peers).map(|(answers, peers)| {
+            let stop = Stop::new();
+            let ended = stop.clone();
+            let task = answers.serve(peers.listener, async move { ended.triggered().await });
+            Worker::watch("peers", stop, [task], &readiness)
+        });
+        let registrations = roles::announce(&announcer, &roles, answers.is_some()).await?;
+        let proxy = match (proxy, calls, proxy_registration) {
+            (Some(proxy), Some((logic, im)), Some(registration)) => {
+                proxy.open_doors(logic, im).await;
+                Some(OpenProxy { proxy, metadata: proxy_metadata, registration })
+            }
+            _ => None,
+        };
+        roles::set_ready(&readiness, &roles);
         Ok(Self {
             addresses,
             settings,
+            server,
             proxy,
-            proxy_metadata,
-            proxy_registration,
             registrations,
             readiness,
-            workers: started.workers,
+            workers,
+            answers,
             api,
             _backends: backends,
             _data: data,
         })
     }
 
-    /// Answers when a part has failed that this process cannot go on without.
-    pub(crate) fn failed(&self) -> impl Future<Output = ()> + use<> {
-        let (failed, readiness) = (self.proxy.failed(), Arc::clone(&self.readiness));
+    /// Under which name other processes know this one.
+    pub(crate) fn server(&self) -> &ServerId {
+        &self.server
+    }
+
+    /// Answers when a part has failed that this process cannot go on without: which.
+    pub(crate) fn failed(&self) -> impl Future<Output = &'static str> + use<> {
+        let proxy = self.proxy.as_ref().map(|open| open.proxy.failed());
+        let readiness = Arc::clone(&self.readiness);
         async move {
-            failed.await;
-            readiness.set("proxy", State::Failed);
+            let proxy = async {
+                match proxy {
+                    Some(failed) => failed.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = proxy => {
+                    readiness.set("proxy", State::Failed);
+                    "proxy"
+                }
+                // One that lost the directory must not go on answering for it.
+                () = readiness.failed("router") => "router",
+            }
         }
     }
 
     /// Stops everything; what was answered is kept.
     pub(crate) async fn stop(mut self) {
         self.readiness.stop();
-        self.proxy_metadata.insert("offline".to_owned(), "true".to_owned());
-        if let Err(error) = self.proxy_registration.update(self.proxy_metadata).await {
-            tracing::warn!(target: "anser", %error, "discovery was not told that this proxy goes");
+        if let Some(open) = &mut self.proxy {
+            open.metadata.insert("offline".to_owned(), "true".to_owned());
+            if let Err(error) = open.registration.update(open.metadata.clone()).await {
+                tracing::warn!(target: "anser", %error, "discovery was not told that this proxy goes");
+            }
+            tokio::time::sleep(self.settings.duration("drain.grace")).await;
+            open.proxy.drain(self.settings.duration("drain.time_limit")).await;
+        } else {
+            // Who calls this process is to go elsewhere before it stops answering.
+            self.registrations.clear();
+            tokio::time::sleep(self.settings.duration("drain.grace")).await;
         }
-        tokio::time::sleep(self.settings.duration("drain.grace")).await;
-        self.proxy.drain(self.settings.duration("drain.time_limit")).await;
         self.api.end().await;
-        self.proxy.stop().await;
-        drop(self.proxy_registration);
+        if let Some(open) = self.proxy {
+            open.proxy.stop().await;
+            drop(open.registration);
+        }
+        if let Some(answers) = self.answers {
+            answers.end().await;
+        }
         for worker in self.workers {
             worker.end().await;
         }
@@ -237,131 +284,24 @@ impl System {
     }
 }
 
-/// What the roles are started with.
-struct Roles<'a> {
-    settings: &'a Settings,
-    dev: bool,
-    keys: &'a Keys,
-    server: ServerId,
-    proxy: &'a proxy::Proxy,
-    readiness: &'a Arc<Readiness>,
+/// The listener for other processes, and what they show each other.
+struct Peers {
+    listener: PeerListener,
+    admission: Admission,
 }
 
-/// The roles beside the proxy, running.
-struct Started {
-    logic: Arc<dyn contracts::logic::Logic>,
-    im: Arc<dyn contracts::im::Im>,
-    api: axum::Router,
-    workers: Vec<Worker>,
-}
-
-impl Roles<'_> {
-    async fn start(self, backends: &Backends) -> Result<Started, Failure> {
-        let (settings, readiness) = (self.settings, self.readiness);
-        let Backends { store, cache, broker, discovery } = backends;
-        let worker =
-            |name, stop: Stop, tasks: Vec<JoinHandle<()>>| Worker::watch(name, stop, tasks, readiness);
-
-        let auth = auth::start(auth_config(settings, self.dev, self.keys), auth::Deps {})
-            .map_err(|error| failure("auth does not start", &error))?;
-
-        let router_stop = Stop::new();
-        let deps = router::Deps {
-            server: self.server.clone(),
-            discovery: discovery.clone(),
-            broker: broker.clone(),
-            stop: router_stop.clone(),
-        };
-        let router = router::start(router_config(settings), deps)
-            .await
-            .map_err(|error| failure("the router does not start", &error))?;
-
-        let proxies = Arc::new(LocalProxies { server: self.server, proxy: self.proxy.contract() });
-        let push_stop = Stop::new();
-        let deps = push::Deps {
-            router: router.clone(),
-            proxies: proxies.clone(),
-            broker: broker.clone(),
-            stop: push_stop.clone(),
-        };
-        let (push, push_task) = push::start(push_config(settings), deps)
-            .await
-            .map_err(|error| failure("push does not start", &error))?;
-
-        let deps = logic::Deps {
-            auth,
-            router,
-            push: push.clone(),
-            proxies,
-            broker: broker.clone(),
-            discovery: discovery.clone(),
-        };
-        let logic = logic::start(logic_config(settings), deps)
-            .await
-            .map_err(|error| failure("logic does not start", &error))?;
-
-        let im_stop = Stop::new();
-        let deps = im::Deps {
-            store: store.clone(),
-            cache: cache.clone(),
-            broker: broker.clone(),
-            push: push.clone(),
-            stop: im_stop.clone(),
-        };
-        let im = im::start(im_config(settings), deps);
-
-        let consumer_stop = Stop::new();
-        let deps = consumer::Deps {
-            store: store.clone(),
-            cache: cache.clone(),
-            broker: broker.clone(),
-            push,
-            stop: consumer_stop.clone(),
-        };
-        let consumer_task = consumer::start(consumer::Config::default(), deps)
-            .await
-            .map_err(|error| failure("consumer does not start", &error))?;
-
-        let workers = vec![
-            worker("consumer", consumer_stop, vec![consumer_task]),
-            worker("im", im_stop, im.tasks),
-            worker("push", push_stop, vec![push_task]),
-            worker("router", router_stop, Vec::new()),
-        ];
-        Ok(Started { logic: logic.contract, im: im.contract, api: logic.api.merge(im.api), workers })
+impl Peers {
+    async fn bind(settings: &Settings, data: &Folder) -> Result<Self, Failure> {
+        let admission = roles::admission(settings, &data.path)?;
+        let listener = PeerListener::bind(settings.address("listen.peers")).await;
+        Ok(Self { listener: listener.map_err(|error| Failure::failed(error.to_string()))?, admission })
     }
 }
 
-/// Announces every role of this process; the proxy's registration is apart, since what it says changes.
-async fn register(
-    discovery: &dyn Discovery,
-    server: &ServerId,
-    addresses: Addresses,
-    settings: &Settings,
-    proxy_metadata: &BTreeMap<String, String>,
-) -> Result<(Box<dyn Registration>, Vec<Box<dyn Registration>>), Failure> {
-    let host = settings.text("node.host");
-    let reached = |address: SocketAddr| match host {
-        "" => address.to_string(),
-        host => format!("{host}:{}", address.port()),
-    };
-    let instance = |role: &str, addresses: &[(&str, SocketAddr)]| Instance {
-        role: role.to_owned(),
-        server: server.clone(),
-        addresses: addresses.iter().map(|(name, address)| ((*name).to_owned(), reached(*address))).collect(),
-        metadata: BTreeMap::new(),
-        since_ms: runtime::clock::now_ms(),
-    };
-    let failed = |error: backends::Error| failure("this process cannot be announced", &error);
-    let mut proxy = instance("proxy", &[("tcp", addresses.tcp), ("ws", addresses.ws)]);
-    proxy.metadata.clone_from(proxy_metadata);
-    let proxy = discovery.register(proxy).await.map_err(failed)?;
-    let mut others = Vec::new();
-    for role in crate::role::NAMES.into_iter().filter(|role| *role != "proxy") {
-        let addresses: &[_] = if role == "logic" { &[("api", addresses.api)] } else { &[] };
-        others.push(discovery.register(instance(role, addresses)).await.map_err(failed)?);
-    }
-    Ok((proxy, others))
+async fn bind_proxy(settings: &Settings, server: &ServerId) -> Result<proxy::Proxy, Failure> {
+    let deps = proxy::Deps { server: server.clone(), page: Arc::new(crate::page::file) };
+    let proxy = proxy::Proxy::bind(settings::proxy_config(settings), deps).await;
+    proxy.map_err(|error| Failure::failed(error.to_string()))
 }
 
 /// Folds samples of metrics together until the stop.
@@ -378,7 +318,7 @@ fn fold(metrics: Metrics, stop: Stop) -> JoinHandle<()> {
     })
 }
 
-fn failure(what: &str, error: &dyn std::error::Error) -> Failure {
+pub(super) fn failure(what: &str, error: &dyn std::error::Error) -> Failure {
     let mut message = format!("{what}: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -388,148 +328,19 @@ fn failure(what: &str, error: &dyn std::error::Error) -> Failure {
     Failure::failed(message)
 }
 
-fn node_name(settings: &Settings) -> String {
-    match settings.text("node.name") {
-        "" => std::fs::read_to_string("/proc/sys/kernel/hostname")
-            .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned()),
-        name => name.to_owned(),
-    }
-}
-
-fn server_id(settings: &Settings) -> ServerId {
-    ServerId(format!("{}-{:08x}", node_name(settings), rand::random::<u32>()).into())
-}
-
-fn proxy_metadata(settings: &Settings) -> BTreeMap<String, String> {
-    let text = |name: &str| settings.text(name).to_owned();
-    let pairs = [
-        ("hostname", node_name(settings)),
-        ("region", text("node.region")),
-        ("zone", text("node.zone")),
-        ("environment", text("node.environment")),
-        ("weight", settings.integer("node.weight").to_string()),
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
-    ];
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-fn access(settings: &Settings, dev: bool, keys: &Keys, data: &Folder, page: SocketAddr) -> Access {
+fn access(
+    settings: &Settings,
+    dev: bool,
+    keys: &Keys,
+    keys_folder: &Path,
+    page: Option<SocketAddr>,
+) -> Access {
     Access {
         api_key: keys.api_key.reveal().to_owned(),
-        api_key_file: data.path.join(auth::keys::API_KEY_FILE).display().to_string(),
+        api_key_file: keys_folder.join(auth::keys::API_KEY_FILE).display().to_string(),
         dev,
         goim_anonymous: settings.bool("goim.allow_anonymous"),
         page,
         allowed_origins: settings.texts("web.allowed_origins").to_vec(),
-    }
-}
-
-fn auth_config(settings: &Settings, dev: bool, keys: &Keys) -> auth::Config {
-    auth::Config {
-        token_key: keys.token_key.clone(),
-        trust_everybody: dev,
-        goim_trust_mid: settings.bool("goim.trust_mid"),
-    }
-}
-
-fn proxy_config(settings: &Settings) -> proxy::Config {
-    proxy::Config {
-        tcp: settings.address("listen.tcp"),
-        ws: settings.address("listen.ws"),
-        shards: settings.size("proxy.shards"),
-        frame_body_bytes_max: settings.size("proxy.frame_body_bytes_max"),
-        send_queue_bytes_max: settings.size("proxy.send_queue_bytes_max"),
-        slow_time_limit: settings.duration("proxy.slow_time_limit"),
-        idle_time_limit: settings.duration("proxy.idle_time_limit"),
-        auth_time_limit: settings.duration("auth.time_limit"),
-        chat_heartbeat: settings.duration("proxy.chat_heartbeat"),
-        connections_max: settings.size("proxy.connections_max"),
-        connections_per_address_max: settings.size("proxy.connections_per_address_max"),
-        connection_rate_per_address_max: number(settings, "proxy.connection_rate_per_address_max"),
-        requests_per_second_max: number(settings, "proxy.requests_per_second_max"),
-        merge_share: settings.float("merge.share"),
-        merge_budget: settings.duration("merge.budget"),
-        allowed_origins: settings.texts("web.allowed_origins").to_vec(),
-        chat_operation: operation(settings),
-    }
-}
-
-fn router_config(settings: &Settings) -> router::Config {
-    let devices = match settings.text("router.devices") {
-        "platform" => router::DeviceRule::OnePerPlatform,
-        "single" => router::DeviceRule::Single,
-        _ => router::DeviceRule::All,
-    };
-    router::Config { devices, ..router::Config::default() }
-}
-
-fn push_config(settings: &Settings) -> push::Config {
-    push::Config { proxy_deadline: settings.duration("push.proxy_time_limit"), ..push::Config::default() }
-}
-
-fn logic_config(settings: &Settings) -> logic::Config {
-    let heartbeat = settings.duration("proxy.heartbeat");
-    let missed = settings.duration("proxy.idle_time_limit").as_millis() / heartbeat.as_millis().max(1);
-    logic::Config {
-        heartbeat,
-        heartbeat_max: u32::try_from(missed).unwrap_or(u32::MAX),
-        domain: settings.text("goim.domain").to_owned(),
-        host_domain: settings.text("goim.host_domain").to_owned(),
-        wss_port: 0,
-        operation: operation(settings),
-    }
-}
-
-fn im_config(settings: &Settings) -> im::Config {
-    im::Config {
-        node: u16::try_from(settings.integer("im.node")).unwrap_or_default(),
-        inbox_top_age_max: settings.duration("proxy.chat_heartbeat"),
-        sweep_period: settings.duration("im.sweep_period"),
-        sweep_age: settings.duration("im.sweep_age"),
-        answer_kept: settings.duration("im.answer_kept"),
-        group_members_max: settings.integer("im.group_members_max"),
-        recall_time_limit: settings.duration("im.recall_time_limit"),
-        single_chat: match settings.text("im.single_chat") {
-            "existing" => im::SingleChatRule::Existing,
-            _ => im::SingleChatRule::Anyone,
-        },
-        ..im::Config::default()
-    }
-}
-
-fn operation(settings: &Settings) -> i32 {
-    i32::try_from(settings.integer("goim.chat_operation")).unwrap_or(i32::MAX)
-}
-
-fn number(settings: &Settings, name: &str) -> u32 {
-    u32::try_from(settings.integer(name)).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use runtime::config::Sources;
-
-    use super::*;
-
-    /// Reading every key once finds a name or a type that the table does not have.
-    #[test]
-    fn every_role_is_configured_from_the_table() {
-        let settings = crate::config::TABLE.resolve(&Sources::default()).unwrap();
-        let proxy = proxy_config(&settings);
-        let default = proxy::Config::default();
-        assert_eq!((proxy.tcp, proxy.ws), (default.tcp, default.ws));
-        assert_eq!(proxy.frame_body_bytes_max, default.frame_body_bytes_max);
-        assert_eq!(proxy.idle_time_limit, default.idle_time_limit);
-        assert_eq!(proxy.auth_time_limit, default.auth_time_limit);
-        assert_eq!(proxy.merge_budget, default.merge_budget);
-        let logic = logic_config(&settings);
-        assert_eq!((logic.heartbeat.as_secs(), logic.heartbeat_max), (240, 2));
-        let (im, default) = (im_config(&settings), im::Config::default());
-        assert_eq!((im.answer_kept, im.recall_time_limit), (default.answer_kept, default.recall_time_limit));
-        assert_eq!((im.group_members_max, im.single_chat), (default.group_members_max, default.single_chat));
-        assert_eq!(router_config(&settings).devices, router::Config::default().devices);
-        assert_eq!(push_config(&settings).proxy_deadline, push::Config::default().proxy_deadline);
-        assert_eq!(proxy_metadata(&settings)["weight"], "10");
-        assert!(server_id(&settings).to_string().len() > 9);
     }
 }

@@ -46,6 +46,19 @@ const KEYS: &[Key] = &[
     ),
     key("listen.api", Kind::Address, "127.0.0.1:3111", "The server API, `/metrics`, `/livez` and `/readyz`."),
     key(
+        "listen.peers",
+        Kind::Address,
+        "127.0.0.1:3121",
+        "Other processes of the same system, which show the key in `peer-key`. Used only where `discovery.url` names a \
+         product. It is not encrypted: keep it on a private network.",
+    ),
+    key(
+        "keys.folder",
+        Kind::String,
+        "",
+        "Where the keys are, the same in all processes of a system. Empty: the data folder.",
+    ),
+    key(
         "auth.public",
         Kind::Bool,
         "false",
@@ -399,7 +412,7 @@ fn is_origin(text: &str) -> bool {
 
 /// Refuses listeners that strangers could reach without having been meant to.
 pub(crate) fn check_listeners(settings: &Settings, dev: bool) -> Result<(), Failure> {
-    for name in ["listen.tcp", "listen.ws", "listen.api"] {
+    for name in ["listen.tcp", "listen.ws", "listen.api", "listen.peers"] {
         let address: SocketAddr = settings.address(name);
         if address.ip().is_loopback() {
             continue;

@@ -229,7 +229,7 @@ mod tests {
             api_key_file: String::new(),
             dev: true,
             goim_anonymous: false,
-            page: SocketAddr::from(([127, 0, 0, 1], 3102)),
+            page: Some(SocketAddr::from(([127, 0, 0, 1], 3102))),
             allowed_origins: Vec::new(),
         };
         let roles = RoleRoutes::default();

@@ -20,7 +20,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::failure::Failure;
 use crate::command::output::note;
-use crate::command::{ask, bench, chat, push, serve, sub, token};
+use crate::command::{ask, bench, chat, migrate, push, serve, sub, token};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -38,6 +38,7 @@ enum Command {
     Serve(serve::Args),
     Token(token::Args),
     Config(command::config::Args),
+    Migrate(migrate::Args),
     Chat(chat::Args),
     Push(push::Args),
     Sub(sub::Args),
@@ -72,6 +73,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(args) => block_on(serve::run(args))?,
         Command::Token(args) => token::run(args).map(done),
         Command::Config(args) => command::config::run(args).map(done),
+        Command::Migrate(args) => block_on(migrate::run(args))?.map(done),
         Command::Chat(args) => block_on(chat::run(args))?.map(done),
         Command::Push(args) => block_on(push::run(args))?.map(done),
         Command::Sub(args) => block_on(sub::run(args))?.map(done),

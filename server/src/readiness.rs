@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use serde::Serialize;
+use tokio::sync::Notify;
 
 /// How a part is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,6 +24,7 @@ pub(crate) enum State {
 #[derive(Debug)]
 pub(crate) struct Readiness {
     parts: Mutex<BTreeMap<&'static str, State>>,
+    changed: Notify,
 }
 
 /// What `/readyz` answers.
@@ -36,17 +38,30 @@ pub(crate) struct Report {
 impl Readiness {
     /// All these parts are about to start.
     pub(crate) fn new(parts: impl IntoIterator<Item = &'static str>) -> Self {
-        Self { parts: Mutex::new(parts.into_iter().map(|part| (part, State::Starting)).collect()) }
+        let parts = parts.into_iter().map(|part| (part, State::Starting)).collect();
+        Self { parts: Mutex::new(parts), changed: Notify::new() }
     }
 
     /// Says how a part is from here on.
     pub(crate) fn set(&self, part: &'static str, state: State) {
         self.with(|parts| parts.insert(part, state));
+        self.changed.notify_waiters();
     }
 
     /// Every part is being stopped.
     pub(crate) fn stop(&self) {
         self.with(|parts| parts.values_mut().for_each(|state| *state = State::Stopping));
+    }
+
+    /// Waits until a part has failed.
+    pub(crate) async fn failed(&self, part: &'static str) {
+        loop {
+            let changed = self.changed.notified();
+            if self.with(|parts| parts.get(part) == Some(&State::Failed)) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Whether all parts are ready, and how each is where that is asked for.

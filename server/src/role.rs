@@ -1,27 +1,50 @@
 //! The roles that a process can hold.
 
+use std::collections::BTreeSet;
+
 use crate::command::failure::Failure;
 
 /// The names of all roles, as they stand everywhere.
 pub(crate) const NAMES: [&str; 7] = ["auth", "router", "proxy", "push", "logic", "im", "consumer"];
 
-/// Checks what `--roles` names: this version holds all roles in one process.
-pub(crate) fn check(roles: &str) -> Result<(), Failure> {
-    if roles == "all" {
-        return Ok(());
+/// The roles of this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Roles(BTreeSet<&'static str>);
+
+impl Roles {
+    /// Reads what `--roles` names: `all`, or names joined by commas.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        if text == "all" {
+            return Ok(Self(NAMES.into()));
+        }
+        let role = |name: &str| {
+            let name = name.trim();
+            NAMES.into_iter().find(|role| *role == name).ok_or_else(|| {
+                Failure::usage(format!("unknown role {name:?}: there are {}, or all", NAMES.join(", ")))
+            })
+        };
+        Ok(Self(text.split(',').map(role).collect::<Result<_, _>>()?))
     }
-    let mut named: Vec<&str> = roles.split(',').map(str::trim).collect();
-    if let Some(unknown) = named.iter().find(|name| !NAMES.contains(name)) {
-        return Err(Failure::usage(format!("unknown role {unknown:?}: there are {}", NAMES.join(", "))));
+
+    /// Tells whether this process holds a role.
+    pub(crate) fn has(&self, role: &str) -> bool {
+        self.0.contains(role)
     }
-    named.sort_unstable();
-    named.dedup();
-    if named.len() == NAMES.len() {
-        return Ok(());
+
+    /// Tells whether this process holds one of these roles.
+    pub(crate) fn has_any(&self, roles: &[&str]) -> bool {
+        roles.iter().any(|role| self.has(role))
     }
-    Err(Failure::usage(format!(
-        "--roles {roles}: this version holds all roles in one process; leave --roles out, or say --roles all"
-    )))
+
+    /// Tells whether this process holds all roles.
+    pub(crate) fn are_all(&self) -> bool {
+        self.0.len() == NAMES.len()
+    }
+
+    /// Their names, ascending.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().copied()
+    }
 }
 
 #[cfg(test)]
@@ -29,11 +52,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_all_roles_together_are_taken() {
-        assert!(check("all").is_ok());
-        assert!(check("auth,router,proxy,push,logic,im, consumer").is_ok());
-        assert!(check("proxy").unwrap_err().to_string().contains("all roles in one process"));
-        assert!(check("comet").unwrap_err().to_string().contains("unknown role \"comet\""));
-        assert!(check("").is_err());
+    fn all_some_and_one_role_are_taken_and_unknown_ones_are_named() {
+        assert!(Roles::parse("all").unwrap().are_all());
+        assert!(Roles::parse("auth,router,proxy,push,logic,im, consumer").unwrap().are_all());
+        let some = Roles::parse("push,im,push").unwrap();
+        assert_eq!(some.names().collect::<Vec<_>>(), ["im", "push"]);
+        assert!(some.has_any(&["logic", "im"]) && !some.has("logic") && !some.are_all());
+        assert!(Roles::parse("comet").unwrap_err().to_string().contains("unknown role \"comet\""));
+        assert!(Roles::parse("").is_err());
     }
 }

@@ -1,4 +1,5 @@
-//! The two keys of a data folder: `token-key` signs tokens, `api-key` opens the server API.
+//! The keys of a folder: `token-key` signs tokens, `api-key` opens the server API, and `peer-key` is what the processes
+//! of one system show each other. Where a system has several processes, all of them have the same keys.
 //!
 //! Each is one line, 32 random bytes as URL-safe base64, made at first start and readable by its owner only.
 //! The line as it stands is the secret: any JSON Web Token library signs with it as text.
@@ -14,6 +15,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// The file of the key that signs tokens.
 pub const TOKEN_KEY_FILE: &str = "token-key";
+/// The file of the key that processes of one system show each other.
+pub const PEER_KEY_FILE: &str = "peer-key";
 /// The file of the key that opens the server API.
 pub const API_KEY_FILE: &str = "api-key";
 
@@ -118,6 +121,14 @@ impl Keys {
 /// [`KeyError`] where it is not there or must not be used.
 pub fn token_key(folder: &Path) -> Result<Secret, KeyError> {
     read(&folder.join(TOKEN_KEY_FILE))
+}
+
+/// Reads what the processes of a system show each other, making it where it is not there.
+///
+/// # Errors
+/// As [`Keys::open`].
+pub fn peer_key(folder: &Path) -> Result<Secret, KeyError> {
+    Ok(open(&folder.join(PEER_KEY_FILE))?.0)
 }
 
 /// Reads a key, making it where it is not there; tells whether it was made.

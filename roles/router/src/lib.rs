@@ -20,6 +20,7 @@ use backends::discovery::Discovery;
 use contracts::router::Router;
 use protocol::ServerId;
 use runtime::lifecycle::Stop;
+use tokio::task::JoinHandle;
 
 use crate::directory::Directory;
 use crate::presence::{Feed, Publisher};
@@ -70,11 +71,12 @@ pub struct Deps {
     pub stop: Stop,
 }
 
-/// Starts the router once this process holds the directory.
+/// Starts the router once this process holds the directory. The task ends when the directory is lost to another one:
+/// what is asked of this router is refused from then on.
 ///
 /// # Errors
 /// What discovery failed with.
-pub async fn start(config: Config, deps: Deps) -> backends::Result<Arc<dyn Router>> {
+pub async fn start(config: Config, deps: Deps) -> backends::Result<(Arc<dyn Router>, JoinHandle<()>)> {
     let Deps { server, discovery, broker, stop } = deps;
     let proxies = discovery.watch("proxy").await?;
     let leadership = discovery.elect(ELECTION, &server).await?;
@@ -84,8 +86,8 @@ pub async fn start(config: Config, deps: Deps) -> backends::Result<Arc<dyn Route
     let service = Arc::new(Service::new(directory, Rooms::new(config.shard_count)));
     tracing::info!(target: "router", epoch, "holds the directory");
     tokio::spawn(Publisher::new(epoch, changes, broker).run(stop.clone()));
-    tokio::spawn(expiry::run(service.clone(), proxies, leadership, stop));
-    Ok(service)
+    let task = tokio::spawn(expiry::run(service.clone(), proxies, leadership, stop));
+    Ok((service, task))
 }
 
 #[cfg(test)]
@@ -116,7 +118,7 @@ mod tests {
         };
         let in_discovery = discovery.register(instance).await.unwrap();
         let deps = Deps { server: server.clone(), discovery, broker, stop: stop.clone() };
-        let router = start(Config::default(), deps).await.unwrap();
+        let (router, _task) = start(Config::default(), deps).await.unwrap();
         let users = [UserId::new("alice").unwrap()];
         let registration = Registration {
             server,

@@ -7,6 +7,7 @@ pub(crate) mod config;
 mod connection_notes;
 mod event_text;
 pub(crate) mod failure;
+pub(crate) mod migrate;
 pub(crate) mod output;
 pub(crate) mod push;
 pub(crate) mod serve;

@@ -12,10 +12,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::Failure;
 use super::output::note;
-use crate::compose::{Addresses, Setup, System};
+use crate::compose::{self, Addresses, Setup, System, keys_folder};
 use crate::config::{SettingsArgs, check_listeners};
 use crate::data::Folder;
-use crate::role;
+use crate::role::Roles;
 
 /// Runs a server. Without any setting it is whole: all roles, its data in ./anser-data, listeners on loopback.
 ///
@@ -23,7 +23,8 @@ use crate::role;
 /// signal leaves at once.
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
-    /// Which roles this process holds.
+    /// Which roles this process holds: `all`, or some of auth, router, proxy, push, logic, im and consumer, joined by
+    /// commas. Processes of one system find each other where `discovery.url` says.
     #[arg(long, value_name = "ROLES", default_value = "all")]
     roles: String,
     /// Trusts everybody to be whoever they say, and takes calls without the API key. For development.
@@ -35,8 +36,9 @@ pub(crate) struct Args {
 
 /// Runs until a signal ends it, or a part that it cannot go on without.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    role::check(&args.roles)?;
+    let roles = Roles::parse(&args.roles)?;
     let settings = args.settings.settings_or_failure()?;
+    compose::check(&settings, &roles)?;
     check_listeners(&settings, args.dev)?;
     start_log(settings.text("log.level"), log_format(&settings))
         .map_err(|error| Failure::configuration(error.to_string()))?;
@@ -44,10 +46,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen()?;
 
     let data = Folder::take(Path::new(settings.text("data.folder")))?;
-    let keys = Keys::open(&data.path).map_err(|error| Failure::failed(error.to_string()))?;
-    let token_command = token_command(&settings, &data.path);
+    let keys_folder = keys_folder(&settings, &data.path);
+    let keys = Keys::open(&keys_folder).map_err(|error| Failure::failed(error.to_string()))?;
+    let token_command = token_command(&settings, &keys_folder);
     if keys.made {
-        say(&format!("made the keys of a new server in {}", data.path.display()));
+        say(&format!("made the keys of a new server in {}", keys_folder.display()));
         say(&format!("get a token with: {token_command}"));
     }
     if args.dev {
@@ -55,29 +58,31 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     }
 
     let data_path = data.path.clone();
-    let setup = Setup { settings, dev: args.dev, data, keys, metrics };
+    let setup = Setup { settings, roles, dev: args.dev, data, keys, metrics };
     let system = tokio::select! {
         system = Box::pin(System::start(setup)) => system?,
         end = signals.next() => return Ok(end.at_once()),
     };
-    say(&ready(system.addresses, &data_path, args.dev, &token_command));
+    say(&ready(&system, &data_path, args.dev, &token_command));
 
     let failed = tokio::select! {
         end = signals.next() => {
             tracing::info!(target: "anser", signal = end.name(), "stopping");
-            false
+            None
         }
         // A server that is half there helps nobody: whoever supervises the process starts a whole one.
-        () = system.failed() => {
-            tracing::error!(target: "anser", "stopping: the proxy failed");
-            true
+        part = system.failed() => {
+            tracing::error!(target: "anser", part, "stopping: a part failed");
+            Some(part)
         }
     };
     let stopped = tokio::spawn(system.stop());
     tokio::select! {
         stopped = stopped => match stopped {
-            Ok(()) if failed => Err(Failure::failed("the proxy failed; the log says why".to_owned())),
-            Ok(()) => Ok(ExitCode::SUCCESS),
+            Ok(()) => match failed {
+                Some(part) => Err(Failure::failed(format!("the {part} failed; the log says why"))),
+                None => Ok(ExitCode::SUCCESS),
+            },
             Err(error) => Err(Failure::failed(format!("the stop failed: {error}"))),
         },
         end = signals.next() => {
@@ -102,23 +107,27 @@ fn token_command(settings: &Settings, data: &Path) -> String {
     format!("anser token new --user alice{folder}")
 }
 
-fn ready(addresses: Addresses, data: &Path, dev: bool, token_command: &str) -> String {
-    let Addresses { tcp, ws, api } = addresses;
-    let next = if dev {
-        "open the chat page and log in as any name".to_owned()
+fn ready(system: &System, data: &Path, dev: bool, token_command: &str) -> String {
+    let Addresses { tcp, ws, api } = system.addresses;
+    let mut lines = vec!["anser is ready".to_owned()];
+    if let (Some(ws), Some(tcp)) = (ws, tcp) {
+        lines.push(format!("chat page    http://{ws}/"));
+        lines.push(format!("WebSocket    ws://{ws}/sub"));
+        lines.push(format!("TCP          tcp://{tcp}"));
     } else {
-        format!("get a token with: {token_command}")
-    };
-    format!(
-        "anser is ready\n\
-         chat page    http://{ws}/\n\
-         WebSocket    ws://{ws}/sub\n\
-         TCP          tcp://{tcp}\n\
-         server API   http://{api}\n\
-         data folder  {}\n\
-         what next    {next}",
-        data.display()
-    )
+        lines.push(format!("process      {}", system.server()));
+    }
+    lines.push(format!("server API   http://{api}"));
+    lines.push(format!("data folder  {}", data.display()));
+    if ws.is_some() {
+        let next = if dev {
+            "open the chat page and log in as any name".to_owned()
+        } else {
+            format!("get a token with: {token_command}")
+        };
+        lines.push(format!("what next    {next}"));
+    }
+    lines.join("\n")
 }
 
 fn warn_of_dev() {

@@ -29,8 +29,8 @@ pub(crate) struct Access {
     pub(crate) dev: bool,
     /// Everybody may call `/goim/*`.
     pub(crate) goim_anonymous: bool,
-    /// Where the chat page is served.
-    pub(crate) page: SocketAddr,
+    /// Where the chat page is served, where it is.
+    pub(crate) page: Option<SocketAddr>,
     /// Other origins whose pages may call.
     pub(crate) allowed_origins: Vec<String>,
 }
@@ -86,14 +86,14 @@ impl Access {
         }
         // The page's own origin: its port, and a name of this machine where only that reaches it, else the
         // name that this server was called by.
-        let Some(authority) = origin.strip_prefix("http://") else { return false };
+        let (Some(page), Some(authority)) = (self.page, origin.strip_prefix("http://")) else { return false };
         let (name, port) = name_and_port(authority);
-        let own_name = if self.page.ip().is_loopback() {
+        let own_name = if page.ip().is_loopback() {
             names_this_machine(name)
         } else {
             text(headers, HOST).is_some_and(|host| name_and_port(host).0.eq_ignore_ascii_case(name))
         };
-        own_name && port == Some(self.page.port())
+        own_name && port == Some(page.port())
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
             api_key_file: "data/api-key".to_owned(),
             dev: false,
             goim_anonymous: false,
-            page: "127.0.0.1:3102".parse().unwrap(),
+            page: Some("127.0.0.1:3102".parse().unwrap()),
             allowed_origins: vec!["https://chat.example".to_owned()],
         }
     }
@@ -218,7 +218,7 @@ mod tests {
         }
         let headers = [(HOST, "evil.example:3111"), (ORIGIN, "http://evil.example:3102")];
         assert_eq!(check(&access(), "/livez", &headers), Err(Code::NotAllowed));
-        let public = Access { page: "0.0.0.0:3102".parse().unwrap(), ..access() };
+        let public = Access { page: Some("0.0.0.0:3102".parse().unwrap()), ..access() };
         let headers = [(HOST, "chat.test:3111"), (ORIGIN, "http://chat.test:3102")];
         assert_eq!(check(&public, "/livez", &headers), Ok(()));
         let headers = [(HOST, "chat.test:3111"), (ORIGIN, "http://evil.example:3102")];

@@ -22,6 +22,10 @@ mod hostile_slow;
 mod model;
 mod offline;
 mod presence;
+mod processes;
+#[allow(dead_code, reason = "other tests that share it need the rest")]
+#[path = "../../../libs/backends/tests/it/product.rs"]
+mod product;
 mod protocol;
 mod protocol_live;
 mod protocol_resume;

@@ -1,16 +1,18 @@
-//! A rule for the binary: one file composes the roles.
+//! A rule for the binary: one module composes the roles.
 
 use super::{File, Finding, Tree};
 
-/// The one file of the server that may name several roles.
+/// The one module of the server that may name several roles, and where its parts are.
 const COMPOSER: &str = "server/src/compose.rs";
+const COMPOSER_PARTS: &str = "server/src/compose/";
 
 /// What roles know of each other is known in one place, so that it can be read in one place. Another file of
 /// the server may name one role, for its configuration or its routes.
 pub(super) fn one_composer(tree: &Tree) -> Vec<Finding> {
     let roles = tree.folders_in("roles");
     let sources = tree.with_extensions(&["rs"]);
-    let others = sources.filter(|file| file.path.starts_with("server/src/") && file.path != COMPOSER);
+    let composes = |file: &File| file.path == COMPOSER || file.path.starts_with(COMPOSER_PARTS);
+    let others = sources.filter(|file| file.path.starts_with("server/src/") && !composes(file));
     others.filter_map(|file| second_role(file, &roles)).collect()
 }
 
@@ -90,6 +92,7 @@ mod tests {
     #[test]
     fn the_composer_and_other_folders_may_name_all() {
         assert_eq!(findings("server/src/compose.rs", "use im::Config;\nuse push::Deps;"), NOWHERE);
+        assert_eq!(findings("server/src/compose/roles.rs", "use im::Config;\nuse push::Deps;"), NOWHERE);
         assert_eq!(findings("server/tests/it/main.rs", "use im::Config;\nuse push::Deps;"), NOWHERE);
     }
 

@@ -298,7 +298,7 @@ fn addresses(lines: &Receiver<String>) -> Result<Addresses, String> {
 
 /// A port of the loopback address below those that the system gives out by itself, free at this moment and
 /// not given to another test.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
     let mut given = lock(&GIVEN);
     let given = given.get_or_insert_with(HashSet::new);
