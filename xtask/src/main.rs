@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its outputs")]
 
 mod check;
+mod cluster;
 mod dev;
 mod install;
 mod process;
@@ -31,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Builds the chat page and the binary and runs `anser serve --dev` in the foreground.
     Dev(dev::Arguments),
+    /// Starts, looks at, breaks and ends the whole cluster on this machine: one role a process, on real products.
+    Cluster(cluster::Arguments),
     /// Installs what is missing, then runs every check and every test, the cheapest first.
     Test,
     /// Checks format, lints, the project's own rules, licences and sources of dependencies, and advisories.
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let root = root();
     let done = match arguments.command {
         Command::Dev(arguments) => dev::run(&root, &arguments),
+        Command::Cluster(arguments) => cluster::run(&root, &arguments),
         Command::Test => test::run(&root),
         Command::Check => check::run(&root),
         Command::Tidy => tidy::run(&root),

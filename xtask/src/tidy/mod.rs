@@ -17,7 +17,7 @@ use std::path::Path;
 use crate::process::{Done, Failure, failure};
 
 /// Folders that hold nothing written by hand.
-const SKIPPED: [&str; 6] = [".git", "target", "node_modules", "dist", "build", "anser-data"];
+const SKIPPED: [&str; 7] = [".git", "target", "node_modules", "dist", "build", "anser-data", "anser-cluster"];
 
 /// A rule: what it is called in a finding, and what looks for it.
 type Rule = (&'static str, fn(&Tree) -> Vec<Finding>);
