@@ -191,7 +191,7 @@ guard() {
   fi
   [[ -n $(began "$OWNER_PID") ]] || fail "the owner, process $OWNER_PID, is gone"
   # It holds none of the caller's descriptors: whoever reads this script's output must see its end.
-  (trap '' HUP INT; set +e
+  (trap '' HUP INT TERM; set +e
     watch_owner "$OWNER_PID" "$(began "$OWNER_PID")" $$ "$(began $$)") >/dev/null 2>&1 </dev/null 3>&- 9>&- &
   echo "$! $(began $!)" >"$DIR/watcher"
 }
@@ -199,7 +199,7 @@ guard() {
 unguard() {
   local watcher
   watcher=$(cat "$DIR/watcher" 2>/dev/null) || return 0
-  if [[ -n ${watcher#* } && $(began "${watcher% *}") == "${watcher#* }" ]]; then kill "${watcher% *}" || :; fi
+  if [[ -n ${watcher#* } && $(began "${watcher% *}") == "${watcher#* }" ]]; then kill -9 "${watcher% *}" || :; fi
   rm -f "$DIR/watcher"
 }
 
